@@ -1,0 +1,1 @@
+"""The shell around the rooms: settings, urls, databases, processes, metrics."""

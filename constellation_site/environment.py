@@ -1,0 +1,111 @@
+"""Read settings from environment variables, failing with the name and what it accepts.
+
+Each variable is declared once, where ``settings.py`` reads it; ``DECLARED`` lets a
+test hold docs/settings.md against the code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+Value = TypeVar("Value")
+
+#: Every variable that was read.
+DECLARED: set[str] = set()
+
+
+def raw(name: str) -> str | None:
+    """Return what a variable holds; None if unset or empty."""
+    DECLARED.add(name)
+    return os.environ.get(name) or None
+
+
+def text(name: str, default: str) -> str:
+    return raw(name) or default
+
+
+def boolean(name: str, default: bool) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
+    return _parsed(
+        name, default, lambda s: words[s.lower()], "one of 1, 0, true, false"
+    )
+
+
+def integer(name: str, default: int, *, at_least: int, at_most: int = 2**31 - 1) -> int:
+    accepted = f"a whole number from {at_least} to {at_most}"
+    value = _parsed(name, default, int, accepted)
+    if not at_least <= value <= at_most:
+        raise ImproperlyConfigured(f"{name} is {value}. Accepted: {accepted}.")
+    return value
+
+
+def fraction(name: str, default: float) -> float:
+    accepted = "a number from 0 to 1"
+    value = _parsed(name, default, float, accepted)
+    if not 0 <= value <= 1:
+        raise ImproperlyConfigured(f"{name} is {value}. Accepted: {accepted}.")
+    return value
+
+
+def address(name: str, default: str) -> str:
+    """Read a ``host:port``; the host may be empty for every interface."""
+
+    def check(value: str) -> str:
+        host, colon, port = value.rpartition(":")
+        if not colon or not 0 <= int(port) <= 65535:
+            raise ValueError(value)
+        return f"{host or '0.0.0.0'}:{port}"
+
+    return _parsed(name, check(default), check, "host:port, for example 0.0.0.0:8080")
+
+
+def shard_ids(name: str) -> frozenset[int] | None:
+    return _parsed(
+        name,
+        None,
+        lambda s: frozenset(int(part) for part in s.split(",")),
+        "shard numbers separated by commas, for example 0,3",
+    )
+
+
+def words(name: str, default: list[str]) -> list[str]:
+    value = raw(name)
+    return default if value is None else [w.strip() for w in value.split(",")]
+
+
+def folder(name: str, default: Path) -> Path:
+    return Path(raw(name) or default).expanduser().absolute()
+
+
+def postgres_url(name: str, url: str) -> dict[str, object]:
+    """Turn a PostgreSQL URL into an entry of ``DATABASES``."""
+    accepted = "postgresql://user:password@host:port/database"
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise ImproperlyConfigured(
+            f"{name} isn't a PostgreSQL URL. Accepted: {accepted}."
+        )
+    config: dict[str, object] = environ.Env.db_url_config(url)
+    if not config.get("NAME"):
+        raise ImproperlyConfigured(f"{name} names no database. Accepted: {accepted}.")
+    return config
+
+
+def _parsed(
+    name: str, default: Value, parse: Callable[[str], Value], accepted: str
+) -> Value:
+    value = raw(name)
+    if value is None:
+        return default
+    try:
+        return parse(value)
+    except (ValueError, KeyError) as exc:
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}. Accepted: {accepted}."
+        ) from exc

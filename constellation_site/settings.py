@@ -1,0 +1,207 @@
+"""Settings, from the environment; docs/settings.md has the table for people.
+
+Everything defaults to what is safe on one machine without any configuration.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from constellation_site import environment, secret
+from constellation_site.database_settings import databases
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Where this installation keeps its data when it isn't given databases.
+
+CONSTELLATION_HOME = environment.folder(
+    "CONSTELLATION_HOME", BASE_DIR / ".constellation"
+)
+
+# Databases
+
+DATABASES = databases(CONSTELLATION_HOME)
+DATABASE_ROUTERS = ["constellation_site.router.ConstellationRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+#: Shards whose TVs this process answers; None for all it has a database for.
+SHARD_IDS = environment.shard_ids("SHARD_IDS")
+#: For shards created from the environment.
+REGION = environment.text("REGION", "global")
+MAX_DEVICES = environment.integer("MAX_DEVICES", 4_000_000, at_least=1)
+
+# Security
+
+SECRET_KEY = secret.secret_key(CONSTELLATION_HOME)
+#: Old keys that still verify tokens and sessions while they are replaced.
+SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS", [])
+DEBUG = environment.boolean("DEBUG", False)
+#: Any by default: TVs come by address or by name, and no link is built from Host
+#: but the one that goes back to the same caller.
+ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", ["*"])
+#: For a console behind HTTPS under another name.
+CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS", [])
+SESSION_COOKIE_HTTPONLY = True
+#: HTTPS is ended by the proxy in front; say so once there is one.
+SESSION_COOKIE_SECURE = environment.boolean("HTTPS", False)
+CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+X_FRAME_OPTIONS = "DENY"
+
+# What TVs may send, and for how long they are believed
+
+QUALITY_THRESHOLD = environment.fraction("QUALITY_THRESHOLD", 0.7)
+DEVICE_TOKEN_DAYS = environment.integer("DEVICE_TOKEN_DAYS", 90, at_least=1)
+#: Wire size of one request body.
+BODY_LIMIT_BYTES = 256 * 1024
+#: The same after decompression.
+INFLATED_LIMIT_BYTES = 1024 * 1024
+PATTERNS_PER_SYNC = 64
+PATTERNS_PER_DEVICE = 256
+
+# Federation
+
+FEDERATION_INTERVAL_SECS = environment.integer(
+    "FEDERATION_INTERVAL_SECS", 3600, at_least=1
+)
+MIN_QUALITY_THRESHOLD = environment.fraction("MIN_QUALITY_THRESHOLD", 0.8)
+MIN_SOURCE_COUNT = environment.integer("MIN_SOURCE_COUNT", 3, at_least=1)
+#: At least 2: what one TV alone said is never published.
+MIN_DEVICES_PER_PATTERN = environment.integer("MIN_DEVICES_PER_PATTERN", 50, at_least=2)
+MIN_BATCHES_PER_PATTERN = environment.integer("MIN_BATCHES_PER_PATTERN", 1, at_least=1)
+TREND_DECAY_RATE = environment.fraction("TREND_DECAY_RATE", 0.95)
+FEDERATION_CELLS = environment.integer(
+    "FEDERATION_CELLS", 4096, at_least=1, at_most=65536
+)
+
+# Addresses
+
+REST_ADDR = environment.address("REST_ADDR", "0.0.0.0:8080")
+METRICS_ADDR = environment.address("METRICS_ADDR", ":9090")
+
+#: While this file exists, /health/ready says no (see constellation_site/drain.py).
+DRAIN_FILE = environment.folder("DRAIN_FILE", CONSTELLATION_HOME / "draining")
+
+# Django
+
+INSTALLED_APPS = [
+    "constellation_site.apps.SiteConfig",
+    "shards",
+    "patterns",
+    "federation",
+    "sync",
+    "fleet",
+    "unfold",  # before the admin, whose templates it replaces
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_prometheus",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "constellation_site.urls"
+WSGI_APPLICATION = "constellation_site.wsgi.application"
+APPEND_SLASH = False  # the contract's addresses have none
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = CONSTELLATION_HOME / "static"
+#: Served from the packages themselves: nothing to collect before a first run.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.SessionAuthentication",
+        "rest_framework.authentication.TokenAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["sync.parsers.JsonParser"],
+    "DEFAULT_RENDERER_CLASSES": ["sync.renderers.JsonRenderer"],
+    "EXCEPTION_HANDLER": "sync.problems.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+# Metrics
+
+#: Its start-up check would visit every database from every process.
+PROMETHEUS_EXPORT_MIGRATIONS = False
+
+# The console
+
+UNFOLD = {
+    "SITE_TITLE": "Constellation",
+    "SITE_HEADER": "Constellation",
+    "SITE_SUBHEADER": "Fleet learning",
+    "SITE_SYMBOL": "planet",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+# Logs: one line an event on standard error
+
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.dev.ConsoleRenderer(colors=False)
+        if environment.text("LOG_FORMAT", "text") == "text"
+        else structlog.processors.JSONRenderer(),
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(message)s"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+    },
+    "root": {
+        "handlers": ["console"],
+        "level": environment.text("LOG_LEVEL", "WARNING").upper(),
+    },
+}

@@ -1,0 +1,284 @@
+"""Rounds, and what they publish: global patterns, trends and links, by version."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from pgvector.django import HnswIndex, VectorField
+
+from patterns.context import (
+    CONTENT_ID_LENGTH,
+    GENRE_LENGTH,
+    ContentType,
+    DayOfWeek,
+    TimeOfDay,
+)
+from patterns.vectors import EMBEDDING_DIMENSIONS
+from shards.databases import LivesOn
+from shards.models import REGION_LENGTH, Shard
+
+#: A trend's item is a content id, or ``genre:`` and a genre.
+ITEM_LENGTH = CONTENT_ID_LENGTH + 6
+
+
+class FederationRound(models.Model):
+    """One federation round. Its id is its number, and its fencing number."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "Running"
+        PUBLISHED = "published", "Published"
+        #: Published without some of the shards.
+        PARTIAL = "partial", "Published in part"
+        #: The old version stays.
+        ABANDONED = "abandoned", "Abandoned"
+
+    status = models.CharField(
+        max_length=16, choices=Status.choices, default=Status.RUNNING
+    )
+    #: Which step it is in, for people who watch.
+    step = models.CharField(max_length=32, blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    #: Whoever runs it renews this; once it has passed, another may abandon it.
+    lease_until = models.DateTimeField()
+    #: Thresholds and settings it ran with.
+    parameters = models.JSONField(default=dict)
+
+    global_version = models.PositiveBigIntegerField(null=True, blank=True)
+    #: SHA-256 of what was published, in hexadecimal; the same data, the same sum.
+    checksum = models.CharField(max_length=64, blank=True)
+    pattern_count = models.PositiveIntegerField("global patterns", default=0)
+    trend_count = models.PositiveIntegerField("trends", default=0)
+    link_count = models.PositiveIntegerField("links", default=0)
+    suppressed_count = models.PositiveIntegerField(
+        "suppressed", default=0, help_text="Cells with too few TVs or shards behind."
+    )
+    #: What went wrong, for people.
+    problem = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["status"],
+                condition=Q(status="running"),
+                name="only_one_round_runs",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Round {self.pk}"
+
+
+class RoundShard(models.Model):
+    """What one shard gave to one round."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    class Status(models.TextChoices):
+        COLLECTING = "collecting", "Collecting"
+        COLLECTED = "collected", "Collected"
+        PUBLISHED = "published", "Published"
+        #: Couldn't be collected from.
+        MISSING = "missing", "Missing"
+        #: Collected, but couldn't be published to: its TVs keep the old version.
+        BEHIND = "behind", "Behind"
+
+    round = models.ForeignKey(
+        FederationRound, models.CASCADE, related_name="round_shards"
+    )
+    shard = models.ForeignKey(Shard, models.PROTECT)
+    status = models.CharField(
+        max_length=16, choices=Status.choices, default=Status.COLLECTING
+    )
+    device_count = models.PositiveIntegerField("contributing TVs", default=0)
+    pattern_count = models.PositiveBigIntegerField("quality patterns", default=0)
+    reporting_count = models.PositiveIntegerField("TVs with news", default=0)
+    collect_seconds = models.FloatField(default=0.0)
+    problem = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["round_id", "shard_id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["round", "shard"], name="round_has_a_shard_once"
+            ),
+        ]
+
+
+class RoundCells(models.Model):
+    """All cells of a published round, suppressed ones too: the next one's start."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    round = models.OneToOneField(
+        FederationRound, models.CASCADE, primary_key=True, related_name="cells"
+    )
+    #: uint32, little-endian, ascending, shape (n,).
+    cell_ids = models.BinaryField()
+    #: int8, row i belongs to cell i, shape (n, 384).
+    centroids = models.BinaryField()
+    #: The next identity to give; identities are never given twice.
+    next_cell = models.PositiveIntegerField()
+
+
+class TrendHistory(models.Model):
+    """How often a content was named in a region so far, decayed round by round."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    region = models.CharField(max_length=REGION_LENGTH)
+    item = models.CharField(max_length=ITEM_LENGTH)
+    #: Decayed mean of the share of reporting TVs that named it, 0 to 1.
+    mean_rate = models.FloatField()
+    #: Decayed number of rounds in that mean.
+    effective_rounds = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["region", "item"], name="history_once_per_region_and_item"
+            ),
+        ]
+
+
+class Publication(models.Model):
+    """One published version of what the fleet knows.
+
+    Staged under its version beside the current one, verified, and made current by
+    one transaction a shard: no reply mixes two versions.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.EVERYWHERE
+
+    version = models.PositiveBigIntegerField(primary_key=True)
+    is_current = models.BooleanField(default=False)
+    #: ``FederationRound.id`` that made it.
+    round_id = models.BigIntegerField()
+    #: The version whose content this one repeats, after a rollback.
+    rollback_of = models.PositiveBigIntegerField(null=True, blank=True)
+    checksum = models.CharField(max_length=64)
+    pattern_count = models.PositiveIntegerField("global patterns")
+    trend_count = models.PositiveIntegerField("trends")
+    link_count = models.PositiveIntegerField("links")
+    published_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-version"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_current"],
+                condition=Q(is_current=True),
+                name="only_one_publication_is_current",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Version {self.version}"
+
+
+class GlobalPattern(models.Model):
+    """A cell that enough TVs stand behind, as TVs receive it."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.EVERYWHERE
+
+    version = models.PositiveBigIntegerField()
+    #: Its identity, kept from round to round; the ``id`` that TVs see.
+    cell = models.PositiveIntegerField()
+
+    embedding = VectorField(dimensions=EMBEDDING_DIMENSIONS)  # unit length, float32
+    success_rate = models.FloatField()  # 0 to 1, weighted mean
+    sample_count = models.PositiveBigIntegerField("samples")
+    #: Sum of its patterns' weights; a TV adds at most 1 over all cells.
+    mass = models.FloatField()
+    device_count = models.PositiveIntegerField("TVs")
+    source_count = models.PositiveSmallIntegerField("shards")
+    batch_count = models.PositiveIntegerField("enrolment batches")
+
+    time_of_day = models.PositiveSmallIntegerField(
+        choices=TimeOfDay.choices, default=TimeOfDay.UNSPECIFIED
+    )
+    day_of_week = models.PositiveSmallIntegerField(
+        choices=DayOfWeek.choices, default=DayOfWeek.UNSPECIFIED
+    )
+    content_type = models.PositiveSmallIntegerField(
+        choices=ContentType.choices, default=ContentType.UNSPECIFIED
+    )
+    genre_hints = ArrayField(models.CharField(max_length=GENRE_LENGTH), default=list)
+    content_ids = ArrayField(
+        models.CharField(max_length=CONTENT_ID_LENGTH), default=list
+    )
+
+    class Meta:
+        ordering = ["-version", "cell"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "cell"], name="cell_once_per_version"
+            ),
+        ]
+        indexes = [
+            # Operators' and engineers' SQL: neighbours of a vector or of a content.
+            # TVs are answered from memory. Dropped and built anew while a version
+            # is staged, never updated in place.
+            HnswIndex(
+                name="global_pattern_by_embedding",
+                fields=["embedding"],
+                m=32,
+                ef_construction=100,
+                opclasses=["vector_cosine_ops"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Cell {self.cell}"
+
+
+class Trend(models.Model):
+    """What more TVs of a region name than its own past explains."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.EVERYWHERE
+
+    version = models.PositiveBigIntegerField()
+    region = models.CharField(max_length=REGION_LENGTH)
+    item = models.CharField(max_length=ITEM_LENGTH)
+    #: 1 is the strongest of its region.
+    rank = models.PositiveSmallIntegerField()
+    score = models.FloatField()  # 0 to 1
+    rate = models.FloatField("share of reporting TVs")
+    usual_rate = models.FloatField("usual share", help_text="Decayed mean so far.")
+    device_count = models.PositiveIntegerField("TVs")
+
+    class Meta:
+        ordering = ["-version", "region", "rank"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "region", "item"], name="trend_once_per_region"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.item} in {self.region}"
+
+
+class Link(models.Model):
+    """Which contents are found in the same TVs as one content."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.EVERYWHERE
+
+    version = models.PositiveBigIntegerField()
+    content_id = models.CharField(max_length=CONTENT_ID_LENGTH)
+    #: At most 10, strongest first, each with its weight at the same place.
+    related_ids = ArrayField(models.CharField(max_length=CONTENT_ID_LENGTH))
+    weights = ArrayField(models.FloatField())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "content_id"], name="links_once_per_content"
+            ),
+        ]

@@ -1,0 +1,1 @@
+"""What TVs learned: patterns and content, and the store that keeps them."""

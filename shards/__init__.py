@@ -1,0 +1,1 @@
+"""Where TVs live: shards, devices, enrolment, tokens, placement, statistics."""

@@ -1,0 +1,1 @@
+"""The doors for TVs: one service, and the transports in front of it."""

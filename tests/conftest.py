@@ -1,0 +1,39 @@
+"""The cast, the same in every test.
+
+Three shards: **vega** is healthy, **altair** is nearly full, **deneb** can't be
+reached. TVs are named after the shard they live on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connections
+
+from shards.models import Shard
+
+
+@pytest.fixture
+def vega(db) -> Shard:
+    """Healthy, nearly empty."""
+    return Shard.objects.create(id=0, name="vega", max_devices=1_000)
+
+
+@pytest.fixture
+def altair(db) -> Shard:
+    """Room for one TV more."""
+    return Shard.objects.create(id=1, name="altair", max_devices=10, device_count=9)
+
+
+@pytest.fixture
+def deneb(db) -> Iterator[Shard]:
+    """Its database doesn't answer: its socket is nowhere."""
+    shard = Shard.objects.create(id=2, name="deneb", max_devices=1_000)
+    connection = connections[shard.alias]
+    host, wrapped = connection.settings_dict["HOST"], connection.connection
+    connection.settings_dict["HOST"] = "/nonexistent"
+    connection.connection = None
+    yield shard
+    connection.settings_dict["HOST"] = host
+    connection.connection = wrapped
