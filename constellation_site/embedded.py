@@ -138,7 +138,7 @@ def shard_count(home: str | Path) -> int:
     """How many embedded shards this home has: `shards` in its `embedded.json`."""
     record_path = _real(home) / "embedded.json"
     shards = _read_record(_real(home)).get("shards", DEFAULT_SHARD_COUNT)
-    if not isinstance(shards, int) or not 1 <= shards <= 1000:
+    if type(shards) is not int or not 1 <= shards <= 1000:
         message = f"{record_path}: shards is {shards!r}, but must be 1 to 1000."
         raise EmbeddedPostgresError(message)
     return shards
@@ -153,8 +153,16 @@ def set_shard_count(home: str | Path, shards: int) -> None:
             "behind. Drain a shard instead of removing it."
         )
         raise EmbeddedPostgresError(message)
-    _make_directory(home)
+    make_home(home)
     _update_record(home, shards=shards)
+
+
+def make_home(home: str | Path) -> None:
+    """Create the home; whoever makes it first has to, or root's server may not fit.
+
+    One that exists is left as it is.
+    """
+    _make_directory(_real(home))
 
 
 def place_of(home: str | Path) -> Place:
@@ -242,7 +250,7 @@ def start(
     Linux the server stops when the calling thread ends. `False`: it already ran.
     """
     place = place_of(home)
-    _make_directory(place.home)
+    make_home(place.home)
     deadline = time.monotonic() + timeout.total_seconds()
     with _locked(place, deadline):
         has_started = _start(place, durable, deadline, report or _say_nothing)
@@ -294,8 +302,11 @@ def ensure_databases(home: str | Path, names: Sequence[str]) -> list[str]:
         existing = {row[0] for row in rows}
         missing = [name for name in names if name not in existing]
         for name in missing:
-            # Suppressed: another process created it since the list was read.
-            with contextlib.suppress(psycopg.errors.DuplicateDatabase):
+            # Suppressed: another process created it since the list was read, or
+            # is creating it at this moment.
+            with contextlib.suppress(
+                psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation
+            ):
                 connection.execute(
                     sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
                 )
@@ -314,8 +325,8 @@ def _start(place: Place, durable: bool, deadline: float, report: Report) -> bool
     if _answers(place):
         return False
 
-    account = _account_for(place)
     _check_version(place)
+    account = _account_for(place)
     process: subprocess.Popen[bytes] | None = None
     launches = 0
     began_at = progress_at = time.monotonic()
@@ -365,7 +376,7 @@ def _answers(place: Place) -> bool:
         return False
     try:
         with psycopg.connect(
-            database_url(place.home, "postgres"), connect_timeout=10
+            database_url(place.home, "postgres"), connect_timeout=5
         ) as connection:
             return connection.execute("SELECT 1").fetchone() == (1,)
     except psycopg.OperationalError as exc:

@@ -1,4 +1,4 @@
-"""Children that end with their parent, so that a killed supervisor leaves no orphans."""
+"""Children that end with their parent: a killed supervisor leaves no orphans."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from constellation_site import environment
+from constellation_site import embedded, environment
 
 SECRET_KEY_BYTES = 48
 
@@ -33,7 +33,7 @@ def secret_key(home: Path) -> str:
 
 def _kept_key(path: Path) -> str:
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        embedded.make_home(path.parent)
         draft = path.with_suffix(f".{os.getpid()}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_urlsafe(SECRET_KEY_BYTES))

@@ -1,0 +1,48 @@
+"""An embedded PostgreSQL for the whole suite, in a home of its own.
+
+Loaded with `-p`, before pytest-django reads the settings, because the settings read
+the environment. The controller owns the server; xdist's workers inherit its address.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from constellation_site import embedded
+
+SHARD_COUNT = 10  # the most that any test spreads its TVs over
+
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+HAS_OWN_DATABASES = not IS_WORKER and "POSTGRES_URL" in os.environ
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if IS_WORKER or config.option.collectonly:
+        return
+    # Registered first, so that an interrupted start is cleaned up as well.
+    config.add_cleanup(_remove_home)
+    if not HAS_OWN_DATABASES:
+        embedded.start(HOME, databases=[embedded.CONTROL_DATABASE], durable=False)
+
+
+def _make_home() -> Path:
+    home = Path(tempfile.mkdtemp(prefix="constellation-test-"))
+    # Under root the server runs as another user, who has to pass through.
+    home.chmod(0o711)
+    embedded.set_shard_count(home, SHARD_COUNT)
+    os.environ["CONSTELLATION_HOME"] = str(home)
+    os.environ["SECRET_KEY"] = "a key for tests, not for anything else"
+    return home
+
+
+def _remove_home() -> None:
+    embedded.destroy(HOME)
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+HOME = Path(os.environ["CONSTELLATION_HOME"]) if IS_WORKER else _make_home()

@@ -1,0 +1,98 @@
+"""A setting that can't be used stops the start, and says what would be accepted."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from constellation_site import database_settings, environment, secret
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "accepted"),
+    [
+        (
+            lambda: environment.integer("X", 1, at_least=1, at_most=9),
+            "ten",
+            "a whole number from 1 to 9",
+        ),
+        (
+            lambda: environment.integer("X", 1, at_least=1, at_most=9),
+            "10",
+            "a whole number from 1 to 9",
+        ),
+        (lambda: environment.fraction("X", 0.5), "1.5", "a number from 0 to 1"),
+        (lambda: environment.fraction("X", 0.5), "nan", "a number from 0 to 1"),
+        (lambda: environment.boolean("X", False), "maybe", "one of 1, 0, true, false"),
+        (lambda: environment.address("X", ":1"), "8080", "host:port"),
+        (lambda: environment.address("X", ":1"), ":99999", "host:port"),
+        (lambda: environment.shard_ids("X"), "0,b", "shard numbers"),
+    ],
+)
+def test_unacceptable_value_is_refused_by_name(monkeypatch, read, value, accepted):
+    monkeypatch.setenv("X", value)
+
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        read()
+
+    assert str(refusal.value).startswith("X is ")
+    assert accepted in str(refusal.value)
+
+
+def test_empty_variable_counts_as_unset(monkeypatch):
+    monkeypatch.setenv("X", "")
+
+    assert environment.integer("X", 7, at_least=1) == 7
+
+
+def test_address_without_a_host_means_every_interface(monkeypatch):
+    monkeypatch.setenv("X", ":9090")
+
+    assert environment.address("X", ":1") == "0.0.0.0:9090"
+
+
+@pytest.mark.parametrize("given", ["POSTGRES_URL", "SHARD_POSTGRES_URLS"])
+def test_control_and_shard_databases_are_set_together(monkeypatch, tmp_path, given):
+    monkeypatch.delenv("POSTGRES_URL", raising=False)
+    monkeypatch.delenv("SHARD_POSTGRES_URLS", raising=False)
+    monkeypatch.setenv(given, "postgresql://tv@localhost/constellation")
+
+    with pytest.raises(ImproperlyConfigured, match="belong together"):
+        database_settings.databases(tmp_path)
+
+
+def test_each_shard_url_becomes_an_alias_in_order(monkeypatch, tmp_path):
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://tv@control/constellation")
+    monkeypatch.setenv(
+        "SHARD_POSTGRES_URLS", "postgresql://tv@a/one, postgresql://tv@b/two"
+    )
+
+    entries = database_settings.databases(tmp_path)
+
+    assert list(entries) == ["default", "shard_000", "shard_001"]
+    assert (entries["shard_001"]["HOST"], entries["shard_001"]["NAME"]) == ("b", "two")
+
+
+@pytest.mark.parametrize("url", ["mysql://tv@a/one", "postgresql://tv@a/", "one"])
+def test_what_is_no_postgresql_url_is_refused(url):
+    with pytest.raises(ImproperlyConfigured, match="Accepted: postgresql://"):
+        environment.postgres_url("POSTGRES_URL", url)
+
+
+def test_secret_key_is_made_once_and_only_its_owner_reads_it(monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.delenv("POSTGRES_URL", raising=False)
+
+    key = secret.secret_key(tmp_path / "home")
+
+    assert len(key) >= 32
+    assert secret.secret_key(tmp_path / "home") == key
+    assert (tmp_path / "home" / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_own_databases_need_a_secret_key_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://tv@localhost/constellation")
+
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is unset"):
+        secret.secret_key(tmp_path)
