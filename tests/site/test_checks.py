@@ -1,0 +1,61 @@
+"""Settings that contradict each other are said at start, with what to type."""
+
+from __future__ import annotations
+
+import pytest
+
+from constellation_site import checks
+
+
+def test_as_many_shards_as_the_source_count_is_fine(settings):
+    settings.MIN_SOURCE_COUNT = 10  # the suite has ten shards
+
+    assert checks.enough_shards_for_a_source_count() == []
+
+
+def test_more_sources_asked_for_than_shards_is_said(settings):
+    settings.MIN_SOURCE_COUNT = 11
+
+    [message] = checks.enough_shards_for_a_source_count()
+
+    assert message.id == checks.W_TOO_FEW_SHARDS
+    assert message.hint == "Add shards, or set MIN_SOURCE_COUNT=10."
+
+
+def test_storing_more_strictly_than_federating_is_said(settings):
+    settings.QUALITY_THRESHOLD = 0.9
+    settings.MIN_QUALITY_THRESHOLD = 0.8
+
+    [message] = checks.stored_quality_is_not_above_the_federated()
+
+    assert message.id == checks.W_QUALITY_ORDER
+
+
+def test_equal_quality_thresholds_are_fine(settings):
+    settings.QUALITY_THRESHOLD = settings.MIN_QUALITY_THRESHOLD = 0.8
+
+    assert checks.stored_quality_is_not_above_the_federated() == []
+
+
+def test_serving_a_shard_without_a_database_is_an_error(settings):
+    settings.SHARD_IDS = frozenset({0, 77})
+
+    [message] = checks.served_shards_have_databases()
+
+    assert message.id == checks.E_UNKNOWN_SHARD_IDS
+    assert "[77]" in message.msg
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_pgvector_of_the_embedded_server_will_do():
+    assert checks.pgvector_is_recent_enough(databases=["default", "shard_000"]) == []
+
+
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.parametrize("version", ["0.7.4", None])
+def test_old_or_missing_pgvector_is_an_error(monkeypatch, version):
+    monkeypatch.setattr(checks, "_pgvector_version", lambda _: version)
+
+    [message] = checks.pgvector_is_recent_enough(databases=["default"])
+
+    assert message.id == checks.E_PGVECTOR_TOO_OLD
