@@ -174,8 +174,9 @@ def place_of(home: str | Path) -> Place:
 
 
 def _default_root(home: Path) -> Path:
-    if os.geteuid() != 0 or _others_may_pass(home):
-        return home / "postgresql"
+    inside = home / "postgresql"
+    if os.geteuid() != 0 or (inside / "data").exists() or _others_may_pass(home):
+        return inside
     return SYSTEM_ROOT / _digest(home)
 
 

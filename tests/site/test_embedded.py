@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -43,7 +45,7 @@ def home() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
-def query(home: Path, statement: str) -> list[tuple]:
+def query(home: Path, statement: str) -> list[tuple[Any, ...]]:
     url = embedded.database_url(home)
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statement)
@@ -68,9 +70,15 @@ def supervisor_of(home: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def owner_of(home: Path) -> dict[str, int]:
-    """How to run a process as the server's own user."""
-    return {"user": embedded.place_of(home).data.stat().st_uid} if ROOT else {}
+def said(supervisor: subprocess.Popen[str]) -> str:
+    assert supervisor.stdout
+    return supervisor.stdout.readline().strip()
+
+
+def pid_of(home: Path) -> int:
+    pid = embedded.postmaster_pid(home)
+    assert pid is not None
+    return pid
 
 
 def test_data_and_address_outlive_a_restart(home):
@@ -130,9 +138,7 @@ def test_second_start_finds_the_first(home):
 
 def test_two_starts_at_once_make_one_server(home):
     with supervisor_of(home) as one, supervisor_of(home) as other:
-        answers = {one.stdout.readline(), other.stdout.readline()}
-
-        assert answers == {"False\n", "True\n"}
+        assert {said(one), said(other)} == {"True", "False"}
         assert embedded.is_running(home)
 
 
@@ -140,7 +146,7 @@ def test_killed_server_recovers_what_was_committed(home, monkeypatch):
     monkeypatch.setattr(embedded, "PROGRESS_INTERVAL", embedded.PROGRESS_INTERVAL * 0)
     embedded.start(home, databases=ONE_DATABASE)
     query(home, "CREATE TABLE films AS SELECT generate_series(1, 100000) AS id")
-    os.kill(embedded.postmaster_pid(home), signal.SIGKILL)
+    os.kill(pid_of(home), signal.SIGKILL)
 
     progress: list[str] = []
     assert embedded.start(home, databases=ONE_DATABASE, report=progress.append)
@@ -155,9 +161,12 @@ def test_pid_that_now_belongs_to_a_stranger_is_forgotten(home):
     noted = pid_file.read_text().splitlines()
     embedded.stop(home)
     # Of the same user: PostgreSQL itself would take it for a running server.
-    stranger = subprocess.Popen(["sleep", "60"], cwd="/", **owner_of(home))
+    owner_uid = embedded.place_of(home).data.stat().st_uid
+    stranger = subprocess.Popen(
+        ["sleep", "60"], cwd="/", user=owner_uid if ROOT else None
+    )
     pid_file.write_text("\n".join([str(stranger.pid), *noted[1:]]) + "\n")
-    shutil.chown(pid_file, **owner_of(home) or {"user": os.geteuid()})
+    os.chown(pid_file, owner_uid, -1)
 
     assert embedded.postmaster_pid(home) is None
     assert embedded.start(home, databases=ONE_DATABASE) is True
@@ -169,7 +178,7 @@ def test_pid_that_now_belongs_to_a_stranger_is_forgotten(home):
 
 def test_server_ends_with_its_killed_supervisor(home):
     with supervisor_of(home) as supervisor:
-        assert supervisor.stdout.readline() == "True\n"
+        assert said(supervisor) == "True"
         supervisor.kill()
     wait_until_ended(home)
 
@@ -179,7 +188,7 @@ def test_server_ends_with_its_killed_supervisor(home):
 
 def test_stop_reaches_a_server_that_another_process_started(home):
     with supervisor_of(home) as supervisor:
-        supervisor.stdout.readline()
+        assert said(supervisor) == "True"
         embedded.stop(home)
 
         assert not embedded.is_running(home)
@@ -208,6 +217,18 @@ def test_home_closed_to_others_keeps_its_permissions(home):
     assert place.log_file.is_relative_to(inner)
     embedded.destroy(inner)
     assert not place.root.exists()
+
+
+def test_root_finds_the_data_that_a_user_has_made(home):
+    """The other way round a message tells the user whose they are."""
+    owner_uid = pwd.getpwnam("nobody").pw_uid if ROOT else os.geteuid()
+    data = embedded.place_of(home).data
+    data.mkdir(parents=True)
+    os.chown(data, owner_uid, -1)
+    home.chmod(0o700)
+
+    assert embedded.place_of(home).data == data
+    assert (embedded._account_for(embedded.place_of(home)) is None) is not ROOT
 
 
 def test_moved_home_still_finds_data_that_are_kept_elsewhere(home):
