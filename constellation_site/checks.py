@@ -63,12 +63,10 @@ def served_shards_have_databases(**_: Any) -> list[CheckMessage]:
 
 
 @register("database")
-def pgvector_is_recent_enough(
-    databases: list[str] | None = None, **_: Any
-) -> list[CheckMessage]:
+def pgvector_is_recent_enough(**options: Any) -> list[CheckMessage]:
     """Runs with ``check --database`` and before ``migrate``."""
     problems: list[CheckMessage] = []
-    for alias in databases or []:
+    for alias in options.get("databases") or []:
         version = _pgvector_version(alias)
         if version is None or _as_numbers(version) < OLDEST_PGVECTOR:
             problems.append(
