@@ -1,0 +1,3 @@
+"""Measurements that stand behind the design. Run as ``python -m benchmarks.<name>``."""
+
+from __future__ import annotations

@@ -1,0 +1,153 @@
+"""The arithmetic of a federation round: numpy and the standard library, no Django.
+
+A round reads every shard twice, block by block (``PatternBlock``: some whole TVs). Each
+collector takes blocks in any order; what two shards collected merges exactly, so the
+result is bit-identical however TVs are spread. ``seed`` is 64 bits that TVs cannot know,
+the same on every shard of a round (and best for all rounds).
+
+First pass, per shard::
+
+    sampler = PatternSampler(capacity=SAMPLE_CAPACITY, seed=seed)
+    counter = ItemCounter(seed=seed, contents_per_tv=CONTENTS_PER_TV)
+    for block in blocks:
+        sampler.add(block)
+        counter.add(block)
+    sampler.sample(), counter.census()            # -> PatternSample, ItemCensus
+
+Between the passes, once::
+
+    sample = merge_samples(samples)
+    census = merge_censuses(censuses)
+    cells = fit_cells(
+        sample,
+        previous=cells_of_last_round,   # Cells(ids, centroids, next_id) or no_cells()
+        max_cells=FEDERATION_CELLS,
+        min_devices=MIN_DEVICES_PER_PATTERN,
+    )                                             # -> Cells, to be kept for next round
+    item_filter = census.filter(min_devices=MIN_DEVICES_PER_PATTERN)
+    plan = plan_pairs(census, min_devices=MIN_DEVICES_PER_PATTERN,
+                      contents_per_tv=CONTENTS_PER_TV)
+
+Second pass, per shard::
+
+    collector = CellCollector(cells.centroids, item_filter=item_filter)
+    pair_collector = PairCollector(plan)
+    for block in blocks:
+        rows = collector.add(block)               # cell of each row: index into cells
+        pair_collector.add(block)
+    collector.sums(), pair_collector.counts()     # -> CellSums, PairCounts
+
+At the end, once::
+
+    sums = merge_sums(parts)                      # sums.digest(): SHA-256
+    published = publishable_cells(
+        sums, min_sources=MIN_SOURCE_COUNT, min_devices=MIN_DEVICES_PER_PATTERN,
+        min_batches=1,
+    )                                             # cell number: cells.ids[published.rows]
+    outcome = find_trends(
+        sums.region_items,
+        sums.reporters(),                         # {region: TVs with a fresh pattern}
+        history=history,                          # {(region, item): ItemHistory(
+                                                  #     mean_rate, effective_rounds)}
+        previous=trends_of_last_round,            # [Trend], for silent regions
+        decay=TREND_DECAY_RATE,
+        min_devices=MIN_DEVICES_PER_PATTERN,
+        per_region=50,
+    )                                             # -> .trends, .history (complete)
+    links = link_contents(
+        merge_pairs(pair_parts), min_devices=MIN_DEVICES_PER_PATTERN, per_content=10,
+    )                                             # -> Links; .by_content()
+
+Answering a TV::
+
+    nearest_cells(own, weights, centroids, masses=masses, k=100)   # -> rows, best first
+
+``own`` (p, 384) float32 unit vectors of the TV, ``weights`` (p,) how much each counts,
+``centroids`` (n, 384) and ``masses`` (n,) of the published cells.
+"""
+
+from __future__ import annotations
+
+from .blocks import (
+    EMBEDDING_DIMENSIONS,
+    PatternBlock,
+    concatenate_blocks,
+    pattern_keys,
+)
+from .cells import SAMPLE_CAPACITY, Cells, fit_cells, no_cells
+from .errors import KernelInputError
+from .items import (
+    GENRE_PREFIX,
+    ItemCensus,
+    ItemCounter,
+    ItemFilter,
+    merge_censuses,
+)
+from .links import (
+    CONTENTS_PER_TV,
+    LINKS_PER_CONTENT,
+    Links,
+    PairCollector,
+    PairCounts,
+    PairPlan,
+    link_contents,
+    merge_pairs,
+    plan_pairs,
+)
+from .publishable import PublishableCells, publishable_cells
+from .sampling import PatternSample, PatternSampler, merge_samples
+from .similar import SIMILAR_CELLS, heaviest_cells, nearest_cells
+from .sparse import SparseCounts
+from .sums import CellCollector, CellSums, merge_sums
+from .trends import (
+    GLOBAL_REGION,
+    TRENDS_PER_REGION,
+    ItemHistory,
+    Trend,
+    TrendOutcome,
+    find_trends,
+)
+
+__all__ = [
+    "CONTENTS_PER_TV",
+    "EMBEDDING_DIMENSIONS",
+    "GENRE_PREFIX",
+    "GLOBAL_REGION",
+    "LINKS_PER_CONTENT",
+    "SAMPLE_CAPACITY",
+    "SIMILAR_CELLS",
+    "TRENDS_PER_REGION",
+    "CellCollector",
+    "CellSums",
+    "Cells",
+    "ItemCensus",
+    "ItemCounter",
+    "ItemFilter",
+    "ItemHistory",
+    "KernelInputError",
+    "Links",
+    "PairCollector",
+    "PairCounts",
+    "PairPlan",
+    "PatternBlock",
+    "PatternSample",
+    "PatternSampler",
+    "PublishableCells",
+    "SparseCounts",
+    "Trend",
+    "TrendOutcome",
+    "concatenate_blocks",
+    "find_trends",
+    "fit_cells",
+    "heaviest_cells",
+    "link_contents",
+    "merge_censuses",
+    "merge_pairs",
+    "merge_samples",
+    "merge_sums",
+    "nearest_cells",
+    "no_cells",
+    "pattern_keys",
+    "plan_pairs",
+    "publishable_cells",
+]

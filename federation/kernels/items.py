@@ -1,0 +1,310 @@
+"""What patterns name: contents by id, genres as ``genre:<name>``.
+
+Names come from TVs, so a fleet can be made to send as many different ones as it has
+TVs. A census of fixed size finds the names enough TVs may have used; only those are
+ever counted by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import BoolArray, Int64Array, UInt64Array, flatten, group_starts
+from .blocks import PatternBlock, device_keys
+from .errors import KernelInputError
+from .sampling import hash_keys, hash_text
+
+GENRE_PREFIX = "genre:"
+
+# 4 million buckets, 32 MiB: 100 million different junk names put 24 TVs in each.
+_N_BUCKETS = 1 << 22
+
+# A TV that names more items has some of them chosen by hash.
+_ITEMS_PER_DEVICE = 256
+
+# Hashes of names are remembered for this many names; then the memory is cleared.
+_REMEMBERED_NAMES = 1 << 18
+
+
+class Vocabulary(dict[str, int]):
+    """Numbers for names, given out in order of appearance.
+
+    Parameters
+    ----------
+    allows : callable of str to bool
+        Names it refuses get the number -1 and are not remembered.
+    """
+
+    def __init__(self, allows: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._allows = allows
+        self.names: list[str] = []
+
+    def __missing__(self, name: str) -> int:
+        if not self._allows(name):
+            return -1
+        number = len(self.names)
+        self[name] = number
+        self.names.append(name)
+        return number
+
+    def numbers(self, names: Iterable[str], *, count: int) -> Int64Array:
+        """Look names up.
+
+        Parameters
+        ----------
+        names : iterable of str
+            ``count`` names.
+        count : int
+            How many there are.
+
+        Returns
+        -------
+        ndarray of shape (count,), int64
+            Their numbers; -1 for refused names.
+        """
+        return np.fromiter(map(self.__getitem__, names), dtype=np.int64, count=count)
+
+
+@dataclass(frozen=True)
+class ItemFilter:
+    """Which names enough TVs may have used. Never refuses one that enough have."""
+
+    seed: int
+    #: One flag a bucket.
+    is_open: BoolArray
+
+    def allows_content(self, content_id: str) -> bool:
+        """Whether a content may have enough TVs behind it.
+
+        Parameters
+        ----------
+        content_id : str
+            As the TV sent it.
+
+        Returns
+        -------
+        bool
+            False also for an id that would be read as a genre.
+        """
+        return not content_id.startswith(GENRE_PREFIX) and self._allows(content_id)
+
+    def allows_genre(self, genre: str) -> bool:
+        """Whether a genre may have enough TVs behind it.
+
+        Parameters
+        ----------
+        genre : str
+            As the TV sent it, without prefix.
+
+        Returns
+        -------
+        bool
+            False if fewer than enough TVs can have named it.
+        """
+        return self._allows(GENRE_PREFIX + genre)
+
+    def _allows(self, item: str) -> bool:
+        bucket = hash_text(item, seed=self.seed) & (_N_BUCKETS - 1)
+        return bool(self.is_open[bucket])
+
+
+@dataclass(frozen=True)
+class ItemCensus:
+    """Upper bounds of how many TVs named each item, in buckets."""
+
+    seed: int
+    #: TVs by bucket of the item's hash. (2**22,)
+    buckets: Int64Array
+    #: Sum over TVs of m (m - 1) / 2, m being the contents a TV named.
+    n_content_pairs: int
+
+    def filter(self, *, min_devices: int) -> ItemFilter:
+        """The names worth counting.
+
+        Parameters
+        ----------
+        min_devices : int
+            How many distinct TVs must stand behind a name.
+
+        Returns
+        -------
+        ItemFilter
+            Allows every name with that many TVs, and few others.
+        """
+        return ItemFilter(seed=self.seed, is_open=self.buckets >= min_devices)
+
+
+class ItemCounter:
+    """Takes blocks in any order and counts TVs by bucket of item.
+
+    Parameters
+    ----------
+    seed : int
+        64 bits that TVs cannot know.
+    contents_per_tv : int
+        The cap that pair counting will use, see ``links.PairPlan``.
+    """
+
+    def __init__(self, *, seed: int, contents_per_tv: int = 32) -> None:
+        self._seed = seed
+        self._contents_per_tv = contents_per_tv
+        self._hashes: dict[str, int] = {}
+        self._buckets = np.zeros(_N_BUCKETS, dtype=np.int64)
+        self._n_content_pairs = 0
+
+    def add(self, block: PatternBlock) -> None:
+        """Count a block.
+
+        Parameters
+        ----------
+        block : PatternBlock
+            TVs not seen before.
+        """
+        content_devices, content_hashes = self._named(block, block.content_ids, "")
+        genre_devices, genre_hashes = self._named(block, block.genres, GENRE_PREFIX)
+        per_device = np.bincount(content_devices)
+        per_device = np.minimum(per_device, self._contents_per_tv)
+        self._n_content_pairs += int((per_device * (per_device - 1) // 2).sum())
+
+        devices = np.concatenate([content_devices, genre_devices])
+        hashes = np.concatenate([content_hashes, genre_hashes])
+        kept = choose_per_device(
+            block, devices, hashes, limit=_ITEMS_PER_DEVICE, seed=self._seed
+        )
+        buckets = (hashes[kept] & np.uint64(_N_BUCKETS - 1)).astype(np.int64)
+        values, counts = np.unique(buckets, return_counts=True)
+        self._buckets[values] += counts
+
+    def census(self) -> ItemCensus:
+        """The counts so far.
+
+        Returns
+        -------
+        ItemCensus
+            A copy.
+        """
+        return ItemCensus(
+            seed=self._seed,
+            buckets=self._buckets.copy(),
+            n_content_pairs=self._n_content_pairs,
+        )
+
+    def _named(
+        self, block: PatternBlock, lists: Sequence[Sequence[str]], prefix: str
+    ) -> tuple[Int64Array, UInt64Array]:
+        """Each distinct (TV, item hash) of a block."""
+        rows, names, count = flatten(lists)
+        hashes = np.fromiter(
+            (self._hash(prefix + name) for name in names), dtype=np.uint64, count=count
+        )
+        devices = block.device_index[rows]
+        return distinct_pairs(devices, hashes)
+
+    def _hash(self, item: str) -> int:
+        known = self._hashes.get(item)
+        if known is None:
+            if len(self._hashes) >= _REMEMBERED_NAMES:
+                self._hashes.clear()
+            known = self._hashes[item] = hash_text(item, seed=self._seed)
+        return known
+
+
+def merge_censuses(censuses: Sequence[ItemCensus]) -> ItemCensus:
+    """Add censuses up.
+
+    Parameters
+    ----------
+    censuses : sequence of ItemCensus
+        At least one, all with the same seed; no TV in two.
+
+    Returns
+    -------
+    ItemCensus
+        The same whatever the order.
+
+    Raises
+    ------
+    KernelInputError
+        If there is no census or seeds differ.
+    """
+    seeds = {census.seed for census in censuses}
+    if len(seeds) != 1:
+        raise KernelInputError(f"Censuses to merge need one seed; found {len(seeds)}.")
+    buckets = np.zeros(_N_BUCKETS, dtype=np.int64)
+    for census in censuses:
+        buckets += census.buckets
+    return ItemCensus(
+        seed=seeds.pop(),
+        buckets=buckets,
+        n_content_pairs=sum(census.n_content_pairs for census in censuses),
+    )
+
+
+def distinct_pairs(
+    devices: Int64Array, hashes: UInt64Array
+) -> tuple[Int64Array, UInt64Array]:
+    """Each pair once.
+
+    Parameters
+    ----------
+    devices : ndarray of shape (n,), int64
+        TV of each pair.
+    hashes : ndarray of shape (n,), uint64
+        Item of each pair.
+
+    Returns
+    -------
+    devices, hashes : ndarrays of shape (n_distinct,)
+        Sorted by TV, then item.
+    """
+    order = np.lexsort((hashes, devices))
+    devices, hashes = devices[order], hashes[order]
+    is_new = np.ones(len(order), dtype=np.bool_)
+    is_new[1:] = (devices[1:] != devices[:-1]) | (hashes[1:] != hashes[:-1])
+    return devices[is_new], hashes[is_new]
+
+
+def choose_per_device(
+    block: PatternBlock,
+    devices: Int64Array,
+    hashes: UInt64Array,
+    *,
+    limit: int,
+    seed: int,
+) -> Int64Array:
+    """At most ``limit`` items a TV, chosen by keyed hash of TV and item.
+
+    Parameters
+    ----------
+    block : PatternBlock
+        Where the TVs are.
+    devices : ndarray of shape (n,), int64
+        TV of each item, as in ``block.device_index``.
+    hashes : ndarray of shape (n,), uint64
+        A hash of each item; no (TV, item) twice.
+    limit : int
+        At least 1.
+    seed : int
+        64 bits that TVs cannot know.
+
+    Returns
+    -------
+    ndarray of shape (n_kept,), int64
+        Positions kept, by TV, then by hash. The TV is part of the hash so that no
+        item is passed over by every TV with many.
+    """
+    if len(devices) == 0:
+        return np.zeros(0, dtype=np.int64)
+    present = block.device_index[group_starts(block.device_index)]
+    owner = np.searchsorted(present, devices)
+    words = np.column_stack([device_keys(block)[owner], hashes])
+    ranks = hash_keys(words, seed=seed)
+    order = np.lexsort((hashes, ranks, devices))
+    starts = group_starts(devices[order])
+    sizes = np.diff(np.r_[starts, len(order)])
+    place = np.arange(len(order)) - np.repeat(starts, sizes)
+    return order[place < limit]

@@ -1,0 +1,329 @@
+"""Which contents are found in the same TVs: the lines of the constellations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import Float32Array, Float64Array, Int64Array, flatten, group_starts
+from .blocks import PatternBlock, device_keys
+from .errors import KernelInputError
+from .items import (
+    ItemCensus,
+    ItemFilter,
+    Vocabulary,
+    choose_per_device,
+    distinct_pairs,
+)
+from .sampling import hash_keys, hash_text
+from .sparse import CountsBuilder, SparseCounts, merge_counts
+
+#: How many links a content gets.
+LINKS_PER_CONTENT = 10
+
+#: How many contents of one TV are paired: 32 make 496 pairs.
+CONTENTS_PER_TV = 32
+
+# Pairs counted over the whole fleet before TVs are sampled; 1 GiB if none repeats.
+_PAIR_BUDGET = 1 << 26
+
+# Weights are rounded to this, so that the last bits of a power do not matter.
+_WEIGHT_STEP = 1 / (1 << 20)
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """How pairs are counted in a round: the same on every shard."""
+
+    seed: int
+    contents_per_tv: int
+    #: TVs whose hash is above it are passed over; 2**64 - 1 takes all.
+    device_hash_limit: int
+    item_filter: ItemFilter
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """Over the sampled TVs: TVs by content and by pair of contents."""
+
+    #: Distinct TVs by (0, content), columns named.
+    contents: SparseCounts
+    #: Distinct TVs by pair of contents, both named, the alphabetically first as row.
+    pairs: SparseCounts
+
+
+@dataclass(frozen=True)
+class Links:
+    """Related contents, the most related first.
+
+    Link i leads from ``contents[i]`` to ``related[i]``. Ordered by content, then by
+    weight from the highest, then by related content.
+    """
+
+    contents: list[str]
+    related: list[str]
+    #: 0 to 1. (n,)
+    weights: Float32Array
+    #: Distinct (sampled) TVs with both. (n,)
+    device_counts: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+    def by_content(self) -> dict[str, list[tuple[str, float]]]:
+        """The links of each content.
+
+        Returns
+        -------
+        dict of str to list of (related content, weight)
+            In the order of the links.
+        """
+        table: dict[str, list[tuple[str, float]]] = {}
+        for content, related, weight in zip(
+            self.contents, self.related, self.weights.tolist(), strict=True
+        ):
+            table.setdefault(content, []).append((related, weight))
+        return table
+
+
+def plan_pairs(
+    census: ItemCensus,
+    *,
+    min_devices: int,
+    contents_per_tv: int = CONTENTS_PER_TV,
+    pair_budget: int = _PAIR_BUDGET,
+) -> PairPlan:
+    """Decide which contents and which TVs are paired.
+
+    Parameters
+    ----------
+    census : ItemCensus
+        Merged over all shards, so that the plan does not depend on sharding.
+    min_devices : int
+        Distinct TVs that must stand behind a content.
+    contents_per_tv : int, default 32
+        Contents of one TV that are paired; of more, some are chosen by hash.
+    pair_budget : int, optional
+        Pairs to be counted over the whole fleet. If there are more, a share of the TVs
+        is sampled by hash of the device id.
+
+    Returns
+    -------
+    PairPlan
+        For every shard's :class:`PairCollector`.
+
+    Raises
+    ------
+    KernelInputError
+        If ``contents_per_tv`` is below 2.
+    """
+    if contents_per_tv < 2:
+        raise KernelInputError(f"{contents_per_tv} contents a TV make no pair.")
+    largest = (1 << 64) - 1
+    limit = largest
+    if census.n_content_pairs > pair_budget:
+        limit = largest * pair_budget // census.n_content_pairs
+    return PairPlan(
+        seed=census.seed,
+        contents_per_tv=contents_per_tv,
+        device_hash_limit=limit,
+        item_filter=census.filter(min_devices=min_devices),
+    )
+
+
+class PairCollector:
+    """Takes the blocks of one shard in any order and counts pairs of contents.
+
+    Parameters
+    ----------
+    plan : PairPlan
+        The round's plan.
+    """
+
+    def __init__(self, plan: PairPlan) -> None:
+        self._plan = plan
+        self._vocabulary = Vocabulary(plan.item_filter.allows_content)
+        self._hashes: list[int] = []
+        self._contents = CountsBuilder()
+        self._pairs = CountsBuilder()
+
+    def add(self, block: PatternBlock) -> None:
+        """Count a block.
+
+        Parameters
+        ----------
+        block : PatternBlock
+            TVs not seen before.
+        """
+        devices, contents = self._chosen(block)
+        self._contents.add(np.zeros_like(contents), contents)
+        for step in range(1, self._plan.contents_per_tv):
+            # Each content with the one `step` places after it, in the same TV.
+            is_same = devices[step:] == devices[:-step]
+            if not is_same.any():
+                break
+            first, second = contents[:-step][is_same], contents[step:][is_same]
+            self._pairs.add(np.minimum(first, second), np.maximum(first, second))
+
+    def counts(self) -> PairCounts:
+        """What has been counted so far.
+
+        Returns
+        -------
+        PairCounts
+            A copy.
+        """
+        names = self._vocabulary.names
+        pairs = self._pairs.counts(row_names=names, column_names=names)
+        return PairCounts(
+            contents=self._contents.counts(column_names=names),
+            pairs=_alphabetical(pairs),
+        )
+
+    def _chosen(self, block: PatternBlock) -> tuple[Int64Array, Int64Array]:
+        """Distinct (TV, content) of the sampled TVs, by TV, capped."""
+        rows, names, count = flatten(block.content_ids)
+        numbers = self._vocabulary.numbers(names, count=count)
+        kept = (numbers >= 0) & self._is_sampled(block)[block.device_index[rows]]
+        devices, contents = distinct_pairs(
+            block.device_index[rows[kept]], numbers[kept].astype(np.uint64)
+        )
+        chosen = choose_per_device(
+            block,
+            devices,
+            self._name_hashes()[contents.astype(np.int64)],
+            limit=self._plan.contents_per_tv,
+            seed=self._plan.seed,
+        )
+        return devices[chosen], contents[chosen].astype(np.int64)
+
+    def _is_sampled(self, block: PatternBlock) -> np.typing.NDArray[np.bool_]:
+        is_sampled = np.zeros(block.n_devices, dtype=np.bool_)
+        hashes = hash_keys(device_keys(block), seed=self._plan.seed)
+        starts = group_starts(block.device_index)
+        is_sampled[block.device_index[starts]] = hashes <= np.uint64(
+            self._plan.device_hash_limit
+        )
+        return is_sampled
+
+    def _name_hashes(self) -> np.typing.NDArray[np.uint64]:
+        """Hashes of the names, which number them the same on every shard."""
+        for name in self._vocabulary.names[len(self._hashes) :]:
+            self._hashes.append(hash_text(name, seed=self._plan.seed))
+        return np.array(self._hashes, dtype=np.uint64)
+
+
+def merge_pairs(counts: Sequence[PairCounts]) -> PairCounts:
+    """Add the counts of shards up.
+
+    Parameters
+    ----------
+    counts : sequence of PairCounts
+        All by the same plan; no TV in two of them.
+
+    Returns
+    -------
+    PairCounts
+        The same whatever the order or the sharding.
+    """
+    return PairCounts(
+        contents=merge_counts([part.contents for part in counts]),
+        pairs=merge_counts([part.pairs for part in counts]),
+    )
+
+
+def link_contents(
+    counts: PairCounts,
+    *,
+    min_devices: int,
+    per_content: int = LINKS_PER_CONTENT,
+    popularity_exponent: float = 0.5,
+) -> Links:
+    """Turn pair counts into links.
+
+    Parameters
+    ----------
+    counts : PairCounts
+        Merged over all shards.
+    min_devices : int
+        Distinct TVs that must stand behind a pair. Where TVs were sampled, that many
+        of the sample must: a pair is never published on an extrapolation.
+    per_content : int, default 10
+        Links a content gets at most.
+    popularity_exponent : float, default 0.5
+        How much the popularity of both contents counts against the pair: 0 is plain
+        co-occurrence, 0.5 the cosine of the contents' columns of TVs.
+
+    Returns
+    -------
+    Links
+        Possibly none.
+
+    Notes
+    -----
+    ``weight(i, j) = c_ij / (n_i n_j)^a``, c being TVs with both and n TVs with one,
+    then divided by the largest possible value, ``min(n_i, n_j)^(1 - 2a)``'s maximum, so
+    that weights stay within 0 and 1.
+
+    References
+    ----------
+    Sarwar, Karypis, Konstan, Riedl (2001), Item-based collaborative filtering.
+    Deshpande, Karypis (2004), Item-based top-N recommendation algorithms, eq. 4.
+    """
+    pairs = counts.pairs
+    is_backed = pairs.counts >= min_devices
+    first, second = _content_numbers(counts)
+    first, second = first[is_backed], second[is_backed]
+    together = pairs.counts[is_backed]
+    apart = counts.contents.counts.astype(np.float64)
+    weights = _pair_weights(together, apart[first], apart[second], popularity_exponent)
+
+    sources = np.concatenate([first, second])
+    targets = np.concatenate([second, first])
+    both_weights = np.concatenate([weights, weights])
+    order = np.lexsort((targets, -both_weights, sources))
+    starts = group_starts(sources[order])
+    sizes = np.diff(np.r_[starts, len(order)])
+    place = np.arange(len(order)) - np.repeat(starts, sizes)
+    order = order[place < per_content]
+    names = counts.contents.column_names
+    return Links(
+        contents=[names[number] for number in sources[order].tolist()],
+        related=[names[number] for number in targets[order].tolist()],
+        weights=both_weights[order].astype(np.float32),
+        device_counts=np.concatenate([together, together])[order],
+    )
+
+
+def _pair_weights(
+    together: Int64Array, first: Float64Array, second: Float64Array, exponent: float
+) -> Float64Array:
+    weights = together / (first * second) ** exponent
+    if exponent < 0.5 and len(weights):
+        weights /= weights.max()
+    return np.rint(weights / _WEIGHT_STEP) * _WEIGHT_STEP
+
+
+def _content_numbers(counts: PairCounts) -> tuple[Int64Array, Int64Array]:
+    """Rows and columns of the pairs as numbers of the contents."""
+    numbers = {name: n for n, name in enumerate(counts.contents.column_names)}
+    row_numbers = [numbers[name] for name in counts.pairs.row_names]
+    column_numbers = [numbers[name] for name in counts.pairs.column_names]
+    return (
+        np.array(row_numbers, dtype=np.int64)[counts.pairs.rows],
+        np.array(column_numbers, dtype=np.int64)[counts.pairs.columns],
+    )
+
+
+def _alphabetical(pairs: SparseCounts) -> SparseCounts:
+    """The same pairs, each with its alphabetically first content as row."""
+    names = sorted({*pairs.row_names, *pairs.column_names})
+    numbers = {name: n for n, name in enumerate(names)}
+    rows = np.array([numbers[name] for name in pairs.row_names], dtype=np.int64)
+    columns = np.array([numbers[name] for name in pairs.column_names], dtype=np.int64)
+    first, second = rows[pairs.rows], columns[pairs.columns]
+    builder = CountsBuilder()
+    builder.add(np.minimum(first, second), np.maximum(first, second), pairs.counts)
+    return builder.counts(row_names=names, column_names=names)

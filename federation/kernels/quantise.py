@@ -1,0 +1,297 @@
+"""Numbers rounded so that sums of them are exact.
+
+Two roundings are used. *Codes* (int8, one scale a vector) decide which cell a vector
+belongs to: every product of the assignment is an integer, so a float32 GEMM gives the
+same bits however its rows are cut and however many threads share it. *Fixed point*
+(one scale for all) is what is added up: int64 sums do not depend on the order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .arrays import Float32Array, Float64Array, Int8Array, Int16Array, Int64Array
+from .blocks import PatternBlock
+from .errors import KernelInputError
+
+#: The largest code. 384 products of 127 x 127 stay below 2**24, the end of the
+#: integers that float32 holds without a gap.
+MAX_CODE = 127
+
+#: One component of a unit vector is counted in 2**-14, so that it fits an int16.
+COMPONENT_ONE = 1 << 14
+
+#: A success rate is counted in 2**-14.
+RATE_ONE = 1 << 14
+
+#: The most a TV can weigh. With 2**29 TVs, weight x component stays below 2**59.
+WEIGHT_ONE = 1 << 16
+
+#: The most samples a TV can claim in what is published.
+SAMPLES_PER_DEVICE = 1_000
+
+# Rows of scores made at a time: 512 x 4,096 float32 are 8 MiB, which a cache holds.
+_ASSIGN_SCORES = 1 << 21
+
+
+class CodedCentroids:
+    """Centroids ready for assignment: int8 codes and what their lengths undo.
+
+    Parameters
+    ----------
+    centroids : ndarray of shape (n_cells, d), float32
+        Finite, any length but zero; only the direction counts. ``d`` is at most 1,040,
+        which keeps every dot product of codes below 2**24.
+
+    Raises
+    ------
+    KernelInputError
+        If the array is not two-dimensional or too wide.
+    """
+
+    def __init__(self, centroids: Float32Array) -> None:
+        if centroids.ndim != 2 or centroids.shape[1] * MAX_CODE**2 >= 1 << 24:
+            raise KernelInputError(
+                f"Centroids of shape {centroids.shape} have no exact products; "
+                "expected (n_cells, 384)."
+            )
+        codes = quantise(centroids)
+        squares = np.square(codes.astype(np.int64)).sum(axis=1)
+        norms = np.sqrt(np.maximum(squares, 1).astype(np.float64))
+        self._codes = codes.astype(np.float32)
+        self._inverse_norms = (1.0 / norms).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def scores(self, codes: Int8Array) -> Float32Array:
+        """Cosine of every row with every centroid, but for the row's own length.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n, d), int8
+            Rows from :func:`quantise`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_cells), float32
+            Divide by :func:`code_norms` of a row for its cosines.
+        """
+        products = codes.astype(np.float32) @ self._codes.T  # exact integers
+        products *= self._inverse_norms
+        return products
+
+    def nearest(self, codes: Int8Array) -> tuple[Int64Array, Float32Array]:
+        """The nearest centroid of every row, and its score.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n, d), int8
+            Rows from :func:`quantise`.
+
+        Returns
+        -------
+        cells : ndarray of shape (n,), int64
+            Row of the nearest centroid; of equally near ones the lowest. -1 everywhere
+            if there is no centroid.
+        scores : ndarray of shape (n,), float32
+            As :meth:`scores`; 0 where there is no centroid.
+        """
+        cells = np.full(len(codes), -1, dtype=np.int64)
+        best = np.zeros(len(codes), dtype=np.float32)
+        if len(self) == 0:
+            return cells, best
+        step = max(1, _ASSIGN_SCORES // len(self))
+        for start in range(0, len(codes), step):
+            scores = self.scores(codes[start : start + step])
+            winners = scores.argmax(axis=1)  # the first of equals: the lower cell
+            cells[start : start + step] = winners
+            best[start : start + step] = scores[np.arange(len(scores)), winners]
+        return cells, best
+
+
+def quantise(vectors: Float32Array) -> Int8Array:
+    """Round vectors to int8, each with a scale of its own.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+        Finite. Rows of zeros are allowed and stay zeros.
+
+    Returns
+    -------
+    ndarray of shape (n, d), int8
+        ``round(127 x / max|x|)`` row by row. The cosine between a unit vector in 384
+        dimensions and its codes is 1.0000.
+
+    Notes
+    -----
+    Every step is elementwise or a maximum, so a row's codes depend on that row alone.
+    """
+    peaks = np.abs(vectors).max(axis=1, initial=0.0)
+    scales = np.float32(MAX_CODE) / np.where(peaks > 0, peaks, np.float32(1))
+    scaled = vectors * scales[:, np.newaxis].astype(np.float32)
+    return np.rint(scaled, out=scaled).astype(np.int8)
+
+
+def code_norms(codes: Int8Array) -> Float32Array:
+    """Lengths of coded rows.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, d), int8
+        Rows from :func:`quantise`.
+
+    Returns
+    -------
+    ndarray of shape (n,), float32
+        At least 1, so that a row of zeros can be divided by it.
+    """
+    wide = codes.astype(np.float32)
+    squares = np.einsum("ij,ij->i", wide, wide)  # exact: below 2**24
+    return np.sqrt(np.maximum(squares, 1)).astype(np.float32)
+
+
+def to_fixed_point(vectors: Float32Array) -> Int16Array:
+    """Components of unit vectors as whole multiples of 2**-14.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+        Components within -1 to 1; what lies a rounding error outside is pulled in.
+
+    Returns
+    -------
+    ndarray of shape (n, d), int16
+        ``round(2**14 x)``.
+    """
+    clipped = np.clip(vectors, -1, 1)
+    return np.rint(clipped * np.float32(COMPONENT_ONE)).astype(np.int16)
+
+
+def unit_rows(sums: Int64Array) -> Float32Array:
+    """Directions of fixed-point sums.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (n, d), int64
+        Any magnitudes; rows of zeros stay zeros.
+
+    Returns
+    -------
+    ndarray of shape (n, d), float32
+        Rows of length one.
+
+    Notes
+    -----
+    Rows are scaled by their largest component first, so that squares neither overflow
+    nor vanish. Each row is summed on its own, in numpy's fixed order.
+    """
+    wide = sums.astype(np.float64)
+    peaks = np.abs(wide).max(axis=1, initial=0.0)
+    wide /= np.where(peaks > 0, peaks, 1.0)[:, np.newaxis]
+    lengths = np.sqrt(np.square(wide).sum(axis=1))
+    wide /= np.where(lengths > 0, lengths, 1.0)[:, np.newaxis]
+    return wide.astype(np.float32)
+
+
+def sums_by_group(
+    vectors: Int16Array, weights: Int64Array, groups: Int64Array, n_groups: int
+) -> Int64Array:
+    """Exact weighted sums of rows, group by group.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), int16
+        Rows from :func:`to_fixed_point`.
+    weights : ndarray of shape (n,), int64
+        From 0 to ``WEIGHT_ONE``.
+    groups : ndarray of shape (n,), int64
+        Group of each row, from 0 to ``n_groups - 1``.
+    n_groups : int
+        How many groups there are.
+
+    Returns
+    -------
+    ndarray of shape (n_groups, d), int64
+        ``sum(weights[i] * vectors[i])`` over the rows of each group.
+    """
+    sums = np.zeros((n_groups, vectors.shape[1]), dtype=np.int64)
+    order = np.argsort(groups, kind="stable")
+    step = 4096  # 12 MiB of int64 at a time
+    for start in range(0, len(order), step):
+        rows = order[start : start + step]
+        here = groups[rows]
+        starts = np.flatnonzero(np.r_[True, here[1:] != here[:-1]])
+        weighted = vectors[rows] * weights[rows, np.newaxis]  # int64
+        sums[here[starts]] += np.add.reduceat(weighted, starts, axis=0)
+    return sums
+
+
+def pattern_weights(block: PatternBlock) -> Int64Array:
+    """How much each pattern counts, capped so that no TV counts more than one.
+
+    Parameters
+    ----------
+    block : PatternBlock
+        Any block.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        In units of 1 / ``WEIGHT_ONE``; the weights of one TV sum to at most that.
+
+    Notes
+    -----
+    ``w_i = e_i / max(1, sum_j e_j)`` over the patterns j of the same TV, where
+    ``e = success_rate * sample_count`` is what the TV says of itself: what a TV says
+    can shift weight among its own patterns, and nothing else. All in integers.
+    """
+    rates = rate_fixed_point(block.success_rate)
+    evidence = rates * np.clip(block.sample_count, 0, (1 << 31) - 1)  # below 2**45
+    totals = _device_totals(evidence, block)
+    return evidence * WEIGHT_ONE // np.maximum(totals, RATE_ONE)
+
+
+def capped_samples(block: PatternBlock) -> Int64Array:
+    """Sample counts, scaled down where a TV claims too many.
+
+    Parameters
+    ----------
+    block : PatternBlock
+        Any block.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        The counts of one TV sum to at most ``SAMPLES_PER_DEVICE``.
+    """
+    counts = np.clip(block.sample_count, 0, (1 << 31) - 1)
+    totals = _device_totals(counts, block)
+    return counts * SAMPLES_PER_DEVICE // np.maximum(totals, SAMPLES_PER_DEVICE)
+
+
+def rate_fixed_point(rates: Float32Array) -> Int64Array:
+    """Success rates as whole multiples of 2**-14.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (n,), float32
+        0 to 1; what lies outside is pulled in.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        0 to ``RATE_ONE``.
+    """
+    clipped: Float64Array = np.clip(rates, 0, 1).astype(np.float64)
+    return np.rint(clipped * RATE_ONE).astype(np.int64)
+
+
+def _device_totals(values: Int64Array, block: PatternBlock) -> Int64Array:
+    """Per row, the sum of ``values`` over the rows of the same TV."""
+    if len(values) == 0:
+        return values
+    starts = np.flatnonzero(np.r_[True, np.diff(block.device_index) != 0])
+    totals = np.add.reduceat(values, starts)
+    return np.repeat(totals, np.diff(np.r_[starts, len(values)]))

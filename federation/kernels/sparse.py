@@ -1,0 +1,221 @@
+"""Counts of pairs: (cell, genre), (region, content), (cell, batch) ...
+
+Kept as sorted keys with a count each, so that memory follows what occurs, two tables
+merge exactly in any order, and equal tables have equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import Int64Array, group_starts
+from .errors import KernelInputError
+
+# Pairs buffered before they are counted together: 32 MiB of keys and counts.
+_BUFFERED_PAIRS = 1 << 21
+
+_COLUMN_BITS = 32
+_COLUMN_MASK = (1 << _COLUMN_BITS) - 1
+
+
+@dataclass(frozen=True)
+class SparseCounts:
+    """How often each pair (row, column) occurs.
+
+    Sorted by row, then column; no pair twice; every count positive.
+    """
+
+    rows: Int64Array
+    columns: Int64Array
+    counts: Int64Array
+    #: What row i is called, in alphabetical order; empty when rows are numbers.
+    row_names: tuple[str, ...] = ()
+    #: What column j is called, in alphabetical order; empty when columns are numbers.
+    column_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def row(self, row: int) -> tuple[Int64Array, Int64Array]:
+        """Columns and counts of one row.
+
+        Parameters
+        ----------
+        row : int
+            A row number; a row that never occurs is empty.
+
+        Returns
+        -------
+        columns, counts : ndarrays of shape (n,), int64
+            Columns ascending.
+        """
+        start, end = np.searchsorted(self.rows, [row, row + 1])
+        return self.columns[start:end], self.counts[start:end]
+
+    def row_dict(self, row: int | str) -> dict[str, int]:
+        """One row of a table with named columns.
+
+        Parameters
+        ----------
+        row : int or str
+            A row number, or its name where rows are named.
+
+        Returns
+        -------
+        dict of str to int
+            Counts by column name, in alphabetical order; empty for an unknown row.
+        """
+        if isinstance(row, str):
+            if row not in self.row_names:
+                return {}
+            row = self.row_names.index(row)
+        columns, counts = self.row(row)
+        return {
+            self.column_names[column]: count
+            for column, count in zip(columns.tolist(), counts.tolist(), strict=True)
+        }
+
+    def row_totals(self, n_rows: int) -> Int64Array:
+        """Number of distinct columns of each row.
+
+        Parameters
+        ----------
+        n_rows : int
+            More than any row number.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int64
+            0 for rows that never occur.
+        """
+        return np.bincount(self.rows, minlength=n_rows).astype(np.int64)
+
+
+class CountsBuilder:
+    """Adds up pairs block by block."""
+
+    def __init__(self) -> None:
+        self._keys: list[Int64Array] = []
+        self._counts: list[Int64Array] = []
+        self._buffered = 0
+
+    def add(
+        self, rows: Int64Array, columns: Int64Array, counts: Int64Array | None = None
+    ) -> None:
+        """Count some pairs.
+
+        Parameters
+        ----------
+        rows, columns : ndarrays of shape (n,), int64
+            Each in 0..2**31 - 1. Pairs may repeat.
+        counts : ndarray of shape (n,), int64, optional
+            How often each occurs; once by default.
+        """
+        if len(rows) == 0:
+            return
+        self._keys.append(rows << _COLUMN_BITS | columns)
+        self._counts.append(np.ones(len(rows), np.int64) if counts is None else counts)
+        self._buffered += len(rows)
+        if self._buffered > _BUFFERED_PAIRS:
+            self._compact()
+
+    def counts(
+        self, *, row_names: Sequence[str] = (), column_names: Sequence[str] = ()
+    ) -> SparseCounts:
+        """Everything added so far.
+
+        Parameters
+        ----------
+        row_names, column_names : sequences of str, optional
+            The names behind the numbers, in any order, no name twice.
+
+        Returns
+        -------
+        SparseCounts
+            Renumbered so that the names that occur are in alphabetical order.
+        """
+        self._compact()
+        keys, counts = self._keys[0], self._counts[0]
+        rows, new_row_names = _renumber(keys >> _COLUMN_BITS, row_names)
+        columns, new_column_names = _renumber(keys & _COLUMN_MASK, column_names)
+        order = np.lexsort((columns, rows))
+        return SparseCounts(
+            rows=rows[order],
+            columns=columns[order],
+            counts=counts[order],
+            row_names=new_row_names,
+            column_names=new_column_names,
+        )
+
+    def _compact(self) -> None:
+        keys = np.concatenate([*self._keys, np.zeros(0, np.int64)])
+        counts = np.concatenate([*self._counts, np.zeros(0, np.int64)])
+        order = np.argsort(keys, kind="stable")
+        keys, counts = keys[order], counts[order]
+        starts = group_starts(keys)
+        self._keys = [keys[starts]]
+        self._counts = [np.add.reduceat(counts, starts) if len(starts) else counts]
+        self._buffered = 0
+
+
+def merge_counts(tables: Sequence[SparseCounts]) -> SparseCounts:
+    """Add tables up.
+
+    Parameters
+    ----------
+    tables : sequence of SparseCounts
+        All with named rows or none, all with named columns or none; empty tables go
+        with both.
+
+    Returns
+    -------
+    SparseCounts
+        The same whatever the order of the tables.
+
+    Raises
+    ------
+    KernelInputError
+        If some tables name their rows or columns and others number them.
+    """
+    tables = [table for table in tables if len(table)]
+    row_names = _all_names([table.row_names for table in tables])
+    column_names = _all_names([table.column_names for table in tables])
+    row_codes = {name: code for code, name in enumerate(row_names)}
+    column_codes = {name: code for code, name in enumerate(column_names)}
+    builder = CountsBuilder()
+    for table in tables:
+        builder.add(
+            _recode(table.rows, table.row_names, row_codes),
+            _recode(table.columns, table.column_names, column_codes),
+            table.counts,
+        )
+    return builder.counts(row_names=row_names, column_names=column_names)
+
+
+def _all_names(names: Sequence[tuple[str, ...]]) -> list[str]:
+    if len({bool(some) for some in names}) > 1:
+        raise KernelInputError("Named and numbered tables cannot be added up.")
+    return sorted(set().union(*names))
+
+
+def _recode(
+    codes: Int64Array, names: Sequence[str], new_codes: dict[str, int]
+) -> Int64Array:
+    if not names:
+        return codes
+    table = np.array([new_codes[name] for name in names], dtype=np.int64)
+    return table[codes]
+
+
+def _renumber(
+    codes: Int64Array, names: Sequence[str]
+) -> tuple[Int64Array, tuple[str, ...]]:
+    if not names:
+        return codes, ()
+    used = sorted((names[code], code) for code in np.unique(codes).tolist())
+    table = np.zeros(len(names), dtype=np.int64)
+    table[[code for _, code in used]] = np.arange(len(used))
+    return table[codes], tuple(name for name, _ in used)

@@ -1,0 +1,380 @@
+"""What leaves a shard: exact sums by cell, and counts of what its TVs named."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from .arrays import BoolArray, Float32Array, Int64Array, flatten, group_starts
+from .blocks import EMBEDDING_DIMENSIONS, N_CONTEXT_CODES, PatternBlock
+from .errors import KernelInputError
+from .items import GENRE_PREFIX, ItemFilter, Vocabulary
+from .quantise import (
+    CodedCentroids,
+    capped_samples,
+    pattern_weights,
+    quantise,
+    rate_fixed_point,
+    sums_by_group,
+    to_fixed_point,
+)
+from .sparse import CountsBuilder, SparseCounts, merge_counts
+
+
+@dataclass(frozen=True)
+class CellSums:
+    """Sums over patterns and counts of distinct TVs, row i being cell i.
+
+    Everything is a whole number, so sums of shards add up to the sums of their union
+    exactly, in any order.
+    """
+
+    #: How many TVs had a pattern, and how many patterns counted.
+    n_devices: int
+    n_patterns: int
+
+    #: Sum of weight x component, in 2**-30. (n_cells, 384)
+    vectors: Int64Array
+    #: Sum of weight, in 2**-16. (n_cells,)
+    weights: Int64Array
+    #: Sum of weight x success rate, in 2**-30. (n_cells,)
+    successes: Int64Array
+    #: Sum of capped sample counts. (n_cells,)
+    samples: Int64Array
+    #: Patterns and distinct TVs. (n_cells,) each
+    patterns: Int64Array
+    devices: Int64Array
+    #: The largest weight that one TV has in the cell. (n_cells,)
+    heaviest: Int64Array
+    #: Shards with at least one TV in the cell. (n_cells,)
+    sources: Int64Array
+
+    #: Weight by context code, 0 for unspecified. (n_cells, 16) each
+    time_of_day: Int64Array
+    day_of_week: Int64Array
+    content_type: Int64Array
+
+    #: Distinct TVs by (cell, enrolment batch), numbered.
+    batches: SparseCounts
+    #: Distinct TVs by (cell, genre) and (cell, content), columns named.
+    genres: SparseCounts
+    contents: SparseCounts
+
+    #: Distinct TVs by (region, item), both named, fresh patterns only. An item is a
+    #: content id or ``genre:<name>``.
+    region_items: SparseCounts
+    #: Distinct TVs with a fresh pattern by (region, 0), rows named.
+    region_reporters: SparseCounts
+    #: Distinct TVs by (0, content), columns named, whether fresh or not.
+    content_devices: SparseCounts
+
+    @property
+    def n_cells(self) -> int:
+        """How many cells the sums are over."""
+        return len(self.weights)
+
+    def reporters(self) -> dict[str, int]:
+        """TVs with a fresh pattern, by region.
+
+        Returns
+        -------
+        dict of str to int
+            In alphabetical order.
+        """
+        table = self.region_reporters
+        return dict(zip(table.row_names, table.counts.tolist(), strict=True))
+
+    def digest(self) -> str:
+        """A fingerprint of what the TVs said, wherever they are stored.
+
+        Returns
+        -------
+        str
+            SHA-256, 64 hexadecimal digits, over every field but ``sources``: the one
+            that says how many shards there were.
+        """
+        digest = hashlib.sha256()
+        for field in fields(self):
+            if field.name != "sources":
+                _update(digest, field.name, getattr(self, field.name))
+        return digest.hexdigest()
+
+
+class CellCollector:
+    """Takes the blocks of one shard in any order and adds them up.
+
+    Memory follows the number of cells and of names enough TVs use, not of rows.
+
+    Parameters
+    ----------
+    centroids : ndarray of shape (n_cells, 384), float32
+        Unit vectors. May be empty; then only regions and contents are counted.
+    item_filter : ItemFilter
+        Which names to count, from the merged census of all shards.
+    """
+
+    def __init__(self, centroids: Float32Array, *, item_filter: ItemFilter) -> None:
+        n_cells = len(centroids)
+        self._coded = CodedCentroids(centroids)
+        self._n_devices = 0
+        self._n_patterns = 0
+        self._vectors = np.zeros((n_cells, EMBEDDING_DIMENSIONS), dtype=np.int64)
+        self._weights, self._successes, self._samples = _zeros(3, n_cells)
+        self._patterns, self._devices, self._heaviest = _zeros(3, n_cells)
+        self._time_of_day, self._day_of_week, self._content_type = _zeros(
+            3, n_cells * N_CONTEXT_CODES
+        )
+        self._contents = Vocabulary(item_filter.allows_content)
+        self._genres = Vocabulary(item_filter.allows_genre)
+        self._regions = Vocabulary(lambda _: True)
+        self._cell_batches = CountsBuilder()
+        self._cell_genres = CountsBuilder()
+        self._cell_contents = CountsBuilder()
+        self._region_contents = CountsBuilder()
+        self._region_genres = CountsBuilder()
+        self._region_reporters = CountsBuilder()
+        self._content_devices = CountsBuilder()
+
+    def add(self, block: PatternBlock) -> Int64Array:
+        """Add a block.
+
+        Parameters
+        ----------
+        block : PatternBlock
+            TVs not seen before.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+            The cell of each row; -1 where there are no cells.
+        """
+        cells, _ = self._coded.nearest(quantise(block.embeddings))
+        weights = pattern_weights(block)
+        self._n_devices += len(group_starts(block.device_index))
+        self._n_patterns += len(block)
+        contents = _Names.of(block.content_ids, self._contents)
+        genres = _Names.of(block.genres, self._genres)
+        self._add_regions(block, contents, genres)
+        # A weightless pattern would count as a TV without having a say.
+        counted = np.flatnonzero((cells >= 0) & (weights > 0))
+        if len(counted):
+            self._add_sums(block, counted, cells[counted], weights[counted])
+            self._add_cell_names(block, cells, weights, contents, genres)
+        return cells
+
+    def sums(self) -> CellSums:
+        """What has been added so far, as the sums of one shard.
+
+        Returns
+        -------
+        CellSums
+            A copy.
+        """
+        shape = (len(self._coded), N_CONTEXT_CODES)
+        items = [GENRE_PREFIX + name for name in self._genres.names]
+        region_items = merge_counts(
+            [
+                self._region_contents.counts(
+                    row_names=self._regions.names, column_names=self._contents.names
+                ),
+                self._region_genres.counts(
+                    row_names=self._regions.names, column_names=items
+                ),
+            ]
+        )
+        return CellSums(
+            n_devices=self._n_devices,
+            n_patterns=self._n_patterns,
+            vectors=self._vectors.copy(),
+            weights=self._weights.copy(),
+            successes=self._successes.copy(),
+            samples=self._samples.copy(),
+            patterns=self._patterns.copy(),
+            devices=self._devices.copy(),
+            heaviest=self._heaviest.copy(),
+            sources=(self._devices > 0).astype(np.int64),
+            time_of_day=self._time_of_day.reshape(shape).copy(),
+            day_of_week=self._day_of_week.reshape(shape).copy(),
+            content_type=self._content_type.reshape(shape).copy(),
+            batches=self._cell_batches.counts(),
+            genres=self._cell_genres.counts(column_names=self._genres.names),
+            contents=self._cell_contents.counts(column_names=self._contents.names),
+            region_items=region_items,
+            region_reporters=self._region_reporters.counts(
+                row_names=self._regions.names
+            ),
+            content_devices=self._content_devices.counts(
+                column_names=self._contents.names
+            ),
+        )
+
+    def _add_sums(
+        self,
+        block: PatternBlock,
+        rows: Int64Array,
+        cells: Int64Array,
+        weights: Int64Array,
+    ) -> None:
+        n_cells = len(self._coded)
+        vectors = to_fixed_point(block.embeddings[rows])
+        self._vectors += sums_by_group(vectors, weights, cells, n_cells)
+        self._weights += _sum_by(cells, weights, n_cells)
+        rates = rate_fixed_point(block.success_rate[rows])
+        self._successes += _sum_by(cells, weights * rates, n_cells)
+        self._samples += _sum_by(cells, capped_samples(block)[rows], n_cells)
+        self._patterns += np.bincount(cells, minlength=n_cells)
+        for name in ("time_of_day", "day_of_week", "content_type"):
+            codes = getattr(block, name)[rows].astype(np.int64)
+            histogram = getattr(self, f"_{name}")
+            histogram += _sum_by(
+                cells * N_CONTEXT_CODES + codes, weights, len(histogram)
+            )
+        self._add_devices(block, block.device_index[rows], cells, weights)
+
+    def _add_devices(
+        self,
+        block: PatternBlock,
+        devices: Int64Array,
+        cells: Int64Array,
+        weights: Int64Array,
+    ) -> None:
+        """Count each TV once in each of its cells."""
+        n_cells = len(self._coded)
+        pairs = devices * n_cells + cells
+        order = np.argsort(pairs, kind="stable")
+        starts = group_starts(pairs[order])
+        pair_weights = np.add.reduceat(weights[order], starts)
+        pair_cells = cells[order[starts]]
+        self._devices += np.bincount(pair_cells, minlength=n_cells)
+        np.maximum.at(self._heaviest, pair_cells, pair_weights)
+        batches = block.device_batch[devices[order[starts]]]
+        self._cell_batches.add(pair_cells, batches)
+
+    def _add_cell_names(
+        self,
+        block: PatternBlock,
+        cells: Int64Array,
+        weights: Int64Array,
+        contents: _Names,
+        genres: _Names,
+    ) -> None:
+        n_cells = len(self._coded)
+        owner = block.device_index * n_cells + cells
+        for names, builder in (
+            (contents, self._cell_contents),
+            (genres, self._cell_genres),
+        ):
+            names = names.where(weights > 0)
+            owners, numbers = names.distinct(owner)
+            builder.add(owners % n_cells, numbers)
+
+    def _add_regions(
+        self, block: PatternBlock, contents: _Names, genres: _Names
+    ) -> None:
+        regions = self._regions.numbers(block.device_region, count=block.n_devices)
+        device = block.device_index
+        reporting = np.unique(device[block.is_fresh])
+        self._region_reporters.add(regions[reporting], np.zeros_like(reporting))
+        for names, builder in (
+            (contents, self._region_contents),
+            (genres, self._region_genres),
+        ):
+            owners, numbers = names.where(block.is_fresh).distinct(device)
+            builder.add(regions[owners], numbers)
+        _, numbers = contents.distinct(device)
+        self._content_devices.add(np.zeros_like(numbers), numbers)
+
+
+def merge_sums(sums: Sequence[CellSums]) -> CellSums:
+    """Add the sums of shards up.
+
+    Parameters
+    ----------
+    sums : sequence of CellSums
+        At least one, all over the same centroids; no TV in two of them.
+
+    Returns
+    -------
+    CellSums
+        The same whatever the order, and the same as one shard with all the TVs would
+        have collected, but for ``sources``.
+
+    Raises
+    ------
+    KernelInputError
+        If there is nothing to merge or the numbers of cells differ.
+    """
+    sizes = {part.n_cells for part in sums}
+    if len(sizes) != 1:
+        raise KernelInputError(
+            f"Sums to merge need the same cells; found {sorted(sizes)} cells."
+        )
+    merged: dict[str, object] = {}
+    for field in fields(CellSums):
+        parts = [getattr(part, field.name) for part in sums]
+        if field.name == "heaviest":
+            merged[field.name] = np.maximum.reduce(parts)
+        elif isinstance(parts[0], SparseCounts):
+            merged[field.name] = merge_counts(parts)
+        elif isinstance(parts[0], int):
+            merged[field.name] = sum(parts)
+        else:
+            merged[field.name] = np.add.reduce(parts)
+    return CellSums(**merged)  # type: ignore[arg-type]  # one value a field, above
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The numbered names of a block's rows; refused names left out."""
+
+    rows: Int64Array
+    numbers: Int64Array
+
+    @classmethod
+    def of(cls, lists: Sequence[Sequence[str]], vocabulary: Vocabulary) -> _Names:
+        rows, names, count = flatten(lists)
+        numbers = vocabulary.numbers(names, count=count)
+        known = numbers >= 0
+        return cls(rows=rows[known], numbers=numbers[known])
+
+    def where(self, is_wanted: BoolArray) -> _Names:
+        kept = is_wanted[self.rows]
+        return _Names(rows=self.rows[kept], numbers=self.numbers[kept])
+
+    def distinct(self, owner: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Each (owner, name) once."""
+        owners = owner[self.rows]
+        order = np.lexsort((self.numbers, owners))
+        owners, numbers = owners[order], self.numbers[order]
+        is_new = np.ones(len(order), dtype=np.bool_)
+        is_new[1:] = (owners[1:] != owners[:-1]) | (numbers[1:] != numbers[:-1])
+        return owners[is_new], numbers[is_new]
+
+
+def _sum_by(groups: Int64Array, values: Int64Array, n_groups: int) -> Int64Array:
+    """Exact int64 sums of values by group."""
+    sums = np.zeros(n_groups, dtype=np.int64)
+    order = np.argsort(groups, kind="stable")
+    starts = group_starts(groups[order])
+    if len(starts):
+        sums[groups[order[starts]]] = np.add.reduceat(values[order], starts)
+    return sums
+
+
+def _zeros(count: int, size: int) -> list[Int64Array]:
+    return [np.zeros(size, dtype=np.int64) for _ in range(count)]
+
+
+def _update(digest: hashlib._Hash, name: str, value: object) -> None:
+    digest.update(name.encode() + b"\0")
+    if isinstance(value, SparseCounts):
+        for field in fields(value):
+            _update(digest, field.name, getattr(value, field.name))
+    elif isinstance(value, np.ndarray):
+        digest.update(repr(value.shape).encode())
+        digest.update(np.ascontiguousarray(value, dtype="<i8").tobytes())
+    else:
+        digest.update(repr(value).encode())

@@ -1,0 +1,275 @@
+"""What is rising, region by region.
+
+Popular is not trending: an item is held against its own decayed history, in shares of
+the TVs that reported, so that neither its size nor a shard that did not answer counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .errors import KernelInputError
+from .sparse import SparseCounts
+
+#: The region of all TVs together.
+GLOBAL_REGION = "global"
+
+#: How many trends a region gets.
+TRENDS_PER_REGION = 50
+
+# Steady items score at most this, rising ones at least: the list is never empty in a
+# quiet hour, and what is merely popular never stands above what rises.
+_STEADY_SCORE = 0.25
+
+# A rise is told from noise at three standard errors...
+_RISE_ERRORS = 3.0
+# ...where usual rates are also granted this relative wobble from round to round.
+_USUAL_WOBBLE = 0.1
+
+# Histories of items this rare are forgotten: below one TV in a hundred thousand.
+_FORGOTTEN_RATE = 1e-5
+
+
+@dataclass(frozen=True)
+class Trend:
+    """An item in a region, and how much it stands out this round."""
+
+    region: str
+    #: A content id, or ``genre:<name>``.
+    item: str
+    #: 0 to 1; above 0.25 it rises, below it is steady.
+    score: float
+    #: Share of the reporting TVs that named it, now and usually.
+    rate: float
+    usual_rate: float
+    #: Distinct TVs that named it this round.
+    device_count: int
+
+
+@dataclass(frozen=True)
+class ItemHistory:
+    """The decayed mean of an item's past rates in a region."""
+
+    mean_rate: float
+    #: How many rounds the mean stands for, the last counting one.
+    effective_rounds: float
+
+
+#: By region and item. An item without an entry was never seen in its region.
+TrendHistory = Mapping[tuple[str, str], ItemHistory]
+
+
+@dataclass(frozen=True)
+class TrendOutcome:
+    """The trends of a round and the history the next one is held against."""
+
+    #: By region in alphabetical order, then by score, highest first.
+    trends: list[Trend]
+    #: Complete: entries that are not here are forgotten.
+    history: dict[tuple[str, str], ItemHistory]
+
+
+def find_trends(
+    region_items: SparseCounts,
+    reporters: Mapping[str, int],
+    *,
+    history: TrendHistory,
+    previous: Sequence[Trend] = (),
+    decay: float,
+    min_devices: int,
+    per_region: int = TRENDS_PER_REGION,
+) -> TrendOutcome:
+    """Score what TVs named this round against what they usually name.
+
+    Parameters
+    ----------
+    region_items : SparseCounts
+        Distinct TVs by (region, item) in fresh patterns: ``CellSums.region_items``.
+    reporters : mapping of str to int
+        TVs with a fresh pattern by region: ``CellSums.reporters()``. All of them
+        together are the region ``global``, in which TVs of no other region count too.
+    history : mapping of (region, item) to ItemHistory
+        What the last round returned; empty for the first round.
+    previous : sequence of Trend, optional
+        The trends of the last round, kept for regions where nobody reported.
+    decay : float
+        Weight of a round's rates one round later, above 0 and below 1.
+    min_devices : int
+        Distinct TVs that must have named an item this round.
+    per_region : int, default 50
+        How many trends a region gets at most.
+
+    Returns
+    -------
+    TrendOutcome
+        Trends, and the history for the next round.
+
+    Raises
+    ------
+    KernelInputError
+        If ``decay`` is not between 0 and 1.
+
+    Notes
+    -----
+    With n reporting TVs of which a share r named the item, and a usual rate m standing
+    for e rounds, the expected rate is ``u = m f``; f, the weighted median of r / m over
+    the region's items, takes out rounds in which TVs report more or less than usual.
+
+    An item rises if ``r - u > 3 sqrt(p (1 - p) (1 + 1/e) / n + (0.1 u)^2)`` with
+    ``p = (r + e u + 1/n) / (1 + e)``. Its score is then ``1/4 + 3/4 (1 - exp(-d))``,
+    d being the square root of the divergence ``r ln(r/v) + (1-r) ln((1-r)/(1-v))`` of
+    its rate from ``v = u + 1/n``: a large change of a small rate and a change of a
+    large one both show. Any other item scores ``r / 4``.
+
+    In a region's first round everything is new; items score their rate, so that the
+    first list is the most popular.
+
+    The history moves to ``(decay e m + r) / (decay e + 1)`` over ``decay e + 1``
+    rounds. A region without reporters keeps its history and its trends.
+    """
+    if not 0 < decay < 1:
+        raise KernelInputError(f"The decay is {decay}; expected between 0 and 1.")
+    counts = _counts_by_region(region_items)
+    totals = {region: n for region, n in reporters.items() if region != GLOBAL_REGION}
+    totals[GLOBAL_REGION] = sum(reporters.values())
+    histories = _histories_by_region(history)
+    kept = _trends_by_region(previous)
+
+    trends: list[Trend] = []
+    next_history: dict[tuple[str, str], ItemHistory] = {}
+    for region in sorted({*totals, *histories, *kept}):
+        past = histories.get(region, {})
+        n_reporters = totals.get(region, 0)
+        if n_reporters == 0:
+            trends += kept.get(region, [])
+            next_history |= {(region, item): past[item] for item in sorted(past)}
+            continue
+        season = _Season(region, counts.get(region, {}), n_reporters, past)
+        trends += season.trends(min_devices=min_devices, limit=per_region)
+        next_history |= season.next_history(decay)
+    return TrendOutcome(trends=trends, history=next_history)
+
+
+class _Season:
+    """One region in one round."""
+
+    def __init__(
+        self,
+        region: str,
+        device_counts: Mapping[str, int],
+        n_reporters: int,
+        past: Mapping[str, ItemHistory],
+    ) -> None:
+        self._region = region
+        self._device_counts = device_counts
+        self._n = n_reporters
+        self._past = past
+        # An item that was never seen was unseen as long as the region is known.
+        self._rounds = max((each.effective_rounds for each in past.values()), default=0)
+        self._volume = self._volume_against_usual()
+
+    def trends(self, *, min_devices: int, limit: int) -> list[Trend]:
+        candidates = [
+            self._trend(item, count)
+            for item, count in self._device_counts.items()
+            if count >= min_devices
+        ]
+        candidates.sort(key=lambda each: (-each.score, -each.device_count, each.item))
+        return candidates[:limit]
+
+    def next_history(self, decay: float) -> dict[tuple[str, str], ItemHistory]:
+        carried = decay * self._rounds
+        rounds = carried + 1
+        moved = {}
+        for item in sorted({*self._past, *self._device_counts}):
+            mean_rate = (carried * self._usual_rate(item) + self._rate(item)) / rounds
+            if mean_rate >= _FORGOTTEN_RATE:
+                moved[(self._region, item)] = ItemHistory(mean_rate, rounds)
+        return moved
+
+    def _trend(self, item: str, device_count: int) -> Trend:
+        rate = self._rate(item)
+        usual_rate = self._usual_rate(item)
+        return Trend(
+            region=self._region,
+            item=item,
+            score=round(self._score(rate, usual_rate * self._volume), 6),
+            rate=rate,
+            usual_rate=usual_rate,
+            device_count=device_count,
+        )
+
+    def _score(self, rate: float, expected: float) -> float:
+        if self._rounds == 0:
+            return rate
+        expected = min(expected, 1.0)
+        if not self._rises(rate, expected):
+            return _STEADY_SCORE * rate
+        floor = min(expected + 1 / self._n, 1.0)
+        strength = math.sqrt(max(_divergence(rate, floor), 0.0))
+        return _STEADY_SCORE + (1 - _STEADY_SCORE) * (1 - math.exp(-strength))
+
+    def _rises(self, rate: float, expected: float) -> bool:
+        pooled = (rate + self._rounds * expected + 1 / self._n) / (1 + self._rounds)
+        pooled = min(pooled, 1.0)
+        chance = pooled * (1 - pooled) * (1 + 1 / self._rounds) / self._n
+        error = math.sqrt(chance + (_USUAL_WOBBLE * expected) ** 2)
+        return rate - expected > _RISE_ERRORS * error
+
+    def _volume_against_usual(self) -> float:
+        """Weighted median over the usual items of rate now / usual rate."""
+        ratios = sorted(
+            (self._rate(item) / each.mean_rate, each.mean_rate)
+            for item, each in self._past.items()
+            if each.mean_rate > 0
+        )
+        half = math.fsum(weight for _, weight in ratios) / 2
+        reached = 0.0
+        for ratio, weight in ratios:
+            reached += weight
+            if reached >= half:
+                return ratio
+        return 1.0
+
+    def _rate(self, item: str) -> float:
+        return self._device_counts.get(item, 0) / self._n
+
+    def _usual_rate(self, item: str) -> float:
+        return self._past[item].mean_rate if item in self._past else 0.0
+
+
+def _divergence(rate: float, expected: float) -> float:
+    """Kullback-Leibler divergence of two coins, in nats."""
+    divergence = rate * math.log(rate / expected) if rate > 0 else 0.0
+    if rate < 1 and expected < 1:
+        divergence += (1 - rate) * math.log((1 - rate) / (1 - expected))
+    return divergence
+
+
+def _counts_by_region(region_items: SparseCounts) -> dict[str, dict[str, int]]:
+    """Counts by item of each region; ``global`` holds the sums over all."""
+    together: dict[str, int] = {}
+    counts = {GLOBAL_REGION: together}
+    for region in region_items.row_names:
+        of_region = region_items.row_dict(region)
+        for item, count in of_region.items():
+            together[item] = together.get(item, 0) + count
+        if region != GLOBAL_REGION:
+            counts[region] = of_region
+    return counts
+
+
+def _histories_by_region(history: TrendHistory) -> dict[str, dict[str, ItemHistory]]:
+    regions: dict[str, dict[str, ItemHistory]] = {}
+    for (region, item), each in history.items():
+        regions.setdefault(region, {})[item] = each
+    return regions
+
+
+def _trends_by_region(trends: Iterable[Trend]) -> dict[str, list[Trend]]:
+    regions: dict[str, list[Trend]] = {}
+    for trend in trends:
+        regions.setdefault(trend.region, []).append(trend)
+    return regions
