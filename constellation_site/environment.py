@@ -1,11 +1,15 @@
 """Read settings from environment variables, failing with the name and what it accepts.
 
+What the environment leaves unset may stand in ``CONSTELLATION_HOME/demo.env``, which
+``up --demo`` writes: so a command typed beside it uses the demo's settings too.
+
 Each variable is declared once, where ``settings.py`` reads it; ``DECLARED`` lets a
 test hold docs/settings.md against the code.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +17,11 @@ from typing import TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+#: Settings of a demo, for every process of this home: lines of ``NAME=value``.
+DEMO_SETTINGS_FILE = "demo.env"
 
 Value = TypeVar("Value")
 
@@ -23,7 +32,14 @@ DECLARED: set[str] = set()
 def raw(name: str) -> str | None:
     """Return what a variable holds; None if unset or empty."""
     DECLARED.add(name)
-    return os.environ.get(name) or None
+    return os.environ.get(name) or _demo_settings().get(name) or None
+
+
+def home() -> Path:
+    """Where this installation keeps its data."""
+    DECLARED.add("CONSTELLATION_HOME")
+    given = os.environ.get("CONSTELLATION_HOME")
+    return Path(given or BASE_DIR / ".constellation").expanduser().absolute()
 
 
 def text(name: str, default: str) -> str:
@@ -80,7 +96,7 @@ def words(name: str, default: list[str]) -> list[str]:
     return default if value is None else [w.strip() for w in value.split(",")]
 
 
-def folder(name: str, default: Path) -> Path:
+def path(name: str, default: Path) -> Path:
     return Path(raw(name) or default).expanduser().absolute()
 
 
@@ -109,3 +125,13 @@ def _parsed(
         raise ImproperlyConfigured(
             f"{name} is {value!r}. Accepted: {accepted}."
         ) from exc
+
+
+@functools.cache
+def _demo_settings() -> dict[str, str]:
+    try:
+        lines = (home() / DEMO_SETTINGS_FILE).read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -5,20 +5,16 @@ Everything defaults to what is safe on one machine without any configuration.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import structlog
 
 from constellation_site import environment, secret
 from constellation_site.database_settings import databases
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = environment.BASE_DIR
 
 # Where this installation keeps its data when it isn't given databases.
 
-CONSTELLATION_HOME = environment.folder(
-    "CONSTELLATION_HOME", BASE_DIR / ".constellation"
-)
+CONSTELLATION_HOME = environment.path("CONSTELLATION_HOME", BASE_DIR / ".constellation")
 
 # Databases
 
@@ -81,7 +77,7 @@ REST_ADDR = environment.address("REST_ADDR", "0.0.0.0:8080")
 METRICS_ADDR = environment.address("METRICS_ADDR", ":9090")
 
 #: While this file exists, /health/ready says no (see constellation_site/drain.py).
-DRAIN_FILE = environment.folder("DRAIN_FILE", CONSTELLATION_HOME / "draining")
+DRAIN_FILE = environment.path("DRAIN_FILE", CONSTELLATION_HOME / "draining")
 
 # Django
 
