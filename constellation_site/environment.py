@@ -72,14 +72,16 @@ def fraction(name: str, default: float) -> float:
 
 def address(name: str, default: str) -> str:
     """Read a ``host:port``; the host may be empty for every interface."""
+    accepted = "host:port, for example 0.0.0.0:8080"
+    return _parsed(name, parse_address(default), parse_address, accepted)
 
-    def check(value: str) -> str:
-        host, colon, port = value.rpartition(":")
-        if not colon or not 0 <= int(port) <= 65535:
-            raise ValueError(value)
-        return f"{host or '0.0.0.0'}:{port}"
 
-    return _parsed(name, check(default), check, "host:port, for example 0.0.0.0:8080")
+def parse_address(value: str) -> str:
+    """Return ``host:port`` with the host filled in; ValueError if it isn't one."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not 0 <= int(port) <= 65535:
+        raise ValueError(value)
+    return f"{host or '0.0.0.0'}:{port}"
 
 
 def shard_ids(name: str) -> frozenset[int] | None:
