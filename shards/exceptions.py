@@ -135,6 +135,27 @@ class BatchFull(ConstellationError):
     message = "Enrolment batch {batch} has all of its {max_devices} TVs."
 
 
+class BatchUnknown(ConstellationError):
+    code = "batch_unknown"
+    http_status = HTTPStatus.NOT_FOUND
+    grpc_status = "NOT_FOUND"
+    message = "There is no enrolment batch {batch}; the newest are: {known}."
+
+
+class BatchRevoked(ConstellationError):
+    code = "batch_revoked"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "Enrolment batch {batch} was revoked, which is for good."
+
+
+class NameTaken(ConstellationError):
+    code = "name_taken"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "ALREADY_EXISTS"
+    message = "There is already one called {name} ({kind}). Choose another name."
+
+
 class DeviceOfAnotherBatch(ConstellationError):
     code = "device_of_another_batch"
     http_status = HTTPStatus.FORBIDDEN
