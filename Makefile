@@ -1,0 +1,70 @@
+# Every target builds what it needs first; stamp files make the second time quick.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVER_STAMP := $(VENV)/.requirements
+DEV_STAMP := $(VENV)/.requirements-dev
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types lock clean system-packages
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(SERVER_STAMP) ## Start everything with a simulated fleet (ARGS="--rest-addr :8081" and so on)
+	@exec $(BIN)/python manage.py up --demo $(ARGS)
+
+test: $(DEV_STAMP) system-packages lint types ## Lint, types, migrations, then every test
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(DEV_STAMP) ## Format and lint, without changing anything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(DEV_STAMP) ## Check types, strictly
+	$(BIN)/mypy .
+
+lock: $(DEV_STAMP) ## Compile requirements*.in into hash-pinned requirements*.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+clean: ## Remove the environment and caches; data in .constellation stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.constellation/*' -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Constellation needs Python 3.11 or newer, and '$(PYTHON)' is not." >&2; \
+	  echo "Install one, or name it: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments." >&2; \
+	  echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(SERVER_STAMP): requirements.txt $(VENV)/.created
+	@echo "Installing dependencies"
+	@$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.txt $(SERVER_STAMP)
+	@echo "Installing development dependencies"
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+# What some tests talk to. Best effort: only root may install, and only Debian knows these names.
+system-packages:
+	@command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || exit 0; \
+	missing=; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "Installing$$missing"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get -qq update && apt-get -qq install --no-install-recommends -y $$missing; } \
+	  >/dev/null 2>&1 || echo "Could not install$$missing; going on without" >&2
