@@ -1,3 +1,3 @@
-"""What everyone learned: rounds, global patterns, trends, links and their publication."""
+"""What everyone learned: rounds, global patterns, trends, links, publications."""
 
 from __future__ import annotations

@@ -49,7 +49,14 @@ class FederationRound(models.Model):
     #: Thresholds and settings it ran with.
     parameters = models.JSONField(default=dict)
 
+    #: The version it published; empty until the control database has it as current.
     global_version = models.PositiveBigIntegerField(null=True, blank=True)
+    #: The version it stages, given to no other round whatever becomes of this one.
+    reserved_version = models.PositiveBigIntegerField(
+        null=True, blank=True, unique=True, editable=False
+    )
+    #: A roll-back: the version whose result it published again.
+    rollback_of = models.PositiveBigIntegerField(null=True, blank=True)
     #: SHA-256 of what was published, in hexadecimal; the same data, the same sum.
     checksum = models.CharField(max_length=64, blank=True)
     pattern_count = models.PositiveIntegerField("global patterns", default=0)
@@ -86,6 +93,8 @@ class RoundShard(models.Model):
         PUBLISHED = "published", "Published"
         #: Couldn't be collected from.
         MISSING = "missing", "Missing"
+        #: Not asked: the round was for other shards. It gets the result all the same.
+        LEFT_OUT = "left_out", "Left out"
         #: Collected, but couldn't be published to: its TVs keep the old version.
         BEHIND = "behind", "Behind"
 
@@ -99,6 +108,10 @@ class RoundShard(models.Model):
     device_count = models.PositiveIntegerField("contributing TVs", default=0)
     pattern_count = models.PositiveBigIntegerField("quality patterns", default=0)
     reporting_count = models.PositiveIntegerField("TVs with news", default=0)
+    #: All it stores, by its tally: what the capacity forecast goes by.
+    stored_device_count = models.PositiveIntegerField("TVs", default=0)
+    stored_pattern_count = models.PositiveBigIntegerField("patterns", default=0)
+    #: Both readings together.
     collect_seconds = models.FloatField(default=0.0)
     problem = models.TextField(blank=True)
 
@@ -119,9 +132,9 @@ class RoundCells(models.Model):
     round = models.OneToOneField(
         FederationRound, models.CASCADE, primary_key=True, related_name="cells"
     )
-    #: uint32, little-endian, ascending, shape (n,).
+    #: int64, little-endian, ascending, shape (n,).
     cell_ids = models.BinaryField()
-    #: int8, row i belongs to cell i, shape (n, 384).
+    #: float32, little-endian, row i belongs to cell i, shape (n, 384).
     centroids = models.BinaryField()
     #: The next identity to give; identities are never given twice.
     next_cell = models.PositiveIntegerField()

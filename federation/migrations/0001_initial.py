@@ -50,6 +50,13 @@ class Migration(migrations.Migration):
                     "global_version",
                     models.PositiveBigIntegerField(blank=True, null=True),
                 ),
+                (
+                    "reserved_version",
+                    models.PositiveBigIntegerField(
+                        blank=True, editable=False, null=True, unique=True
+                    ),
+                ),
+                ("rollback_of", models.PositiveBigIntegerField(blank=True, null=True)),
                 ("checksum", models.CharField(blank=True, max_length=64)),
                 (
                     "pattern_count",
@@ -254,6 +261,7 @@ class Migration(migrations.Migration):
                             ("collected", "Collected"),
                             ("published", "Published"),
                             ("missing", "Missing"),
+                            ("left_out", "Left out"),
                             ("behind", "Behind"),
                         ],
                         default="collecting",
@@ -277,6 +285,14 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(
                         default=0, verbose_name="TVs with news"
                     ),
+                ),
+                (
+                    "stored_device_count",
+                    models.PositiveIntegerField(default=0, verbose_name="TVs"),
+                ),
+                (
+                    "stored_pattern_count",
+                    models.PositiveBigIntegerField(default=0, verbose_name="patterns"),
                 ),
                 ("collect_seconds", models.FloatField(default=0.0)),
                 ("problem", models.TextField(blank=True)),

@@ -1,0 +1,213 @@
+"""A result as rows of a database, both ways, by binary COPY."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from django.db import connections
+from django.db.backends.utils import CursorWrapper
+from numpy.typing import NDArray
+from psycopg import sql
+
+from federation.kernels import EMBEDDING_DIMENSIONS
+from federation.models import GlobalPattern, Link, Trend
+from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResult
+
+#: How pgvector sends a vector: dimensions, an unused word, the components.
+VECTOR = np.dtype(
+    [("dimensions", ">i2"), ("unused", ">i2"), ("at", ">f4", (EMBEDDING_DIMENSIONS,))]
+)
+HALF_VECTOR = np.dtype(
+    [("dimensions", ">i2"), ("unused", ">i2"), ("at", ">f2", (EMBEDDING_DIMENSIONS,))]
+)
+_VECTOR_HEADER = struct.pack(">hh", EMBEDDING_DIMENSIONS, 0)
+
+# Column and the type it is copied as; ``bytea`` passes a value's bytes through.
+_PATTERN_COLUMNS = {
+    "version": "int8",
+    "cell": "int4",
+    "embedding": "bytea",
+    "success_rate": "float8",
+    "sample_count": "int8",
+    "mass": "float8",
+    "device_count": "int4",
+    "source_count": "int2",
+    "batch_count": "int4",
+    "time_of_day": "int2",
+    "day_of_week": "int2",
+    "content_type": "int2",
+    "genre_hints": "varchar[]",
+    "content_ids": "varchar[]",
+}
+_TREND_COLUMNS = {
+    "version": "int8",
+    "region": "varchar",
+    "rank": "int2",
+    "item": "varchar",
+    "score": "float8",
+    "rate": "float8",
+    "usual_rate": "float8",
+    "device_count": "int4",
+}
+_LINK_COLUMNS = {
+    "version": "int8",
+    "content_id": "varchar",
+    "related_ids": "varchar[]",
+    "weights": "float8[]",
+}
+
+
+def write_result(alias: str, version: int, result: RoundResult) -> None:
+    """Copy a result in under its version; the caller holds the transaction."""
+    with connections[alias].cursor() as cursor:
+        _copy_in(
+            cursor,
+            GlobalPattern._meta.db_table,
+            _PATTERN_COLUMNS,
+            (
+                (
+                    version,
+                    row.cell,
+                    _VECTOR_HEADER + embedding.astype(">f4").tobytes(),
+                    row.success_rate,
+                    row.sample_count,
+                    row.mass,
+                    row.device_count,
+                    source_count,
+                    row.batch_count,
+                    row.time_of_day,
+                    row.day_of_week,
+                    row.content_type,
+                    list(row.genre_hints),
+                    list(row.content_ids),
+                )
+                for row, embedding, source_count in zip(
+                    result.patterns,
+                    result.embeddings,
+                    result.source_counts.tolist(),
+                    strict=True,
+                )
+            ),
+        )
+        _copy_in(
+            cursor,
+            Trend._meta.db_table,
+            _TREND_COLUMNS,
+            (
+                (
+                    version,
+                    row.region,
+                    row.rank,
+                    row.item,
+                    row.score,
+                    row.rate,
+                    row.usual_rate,
+                    row.device_count,
+                )
+                for row in result.trends
+            ),
+        )
+        _copy_in(
+            cursor,
+            Link._meta.db_table,
+            _LINK_COLUMNS,
+            (
+                (version, row.content_id, list(row.related_ids), list(row.weights))
+                for row in result.links
+            ),
+        )
+
+
+def read_result(alias: str, version: int) -> RoundResult:
+    """Read a version back, in the order its checksum is taken in.
+
+    Three statements: the caller holds a snapshot if the version may go away.
+    """
+    with connections[alias].cursor() as cursor:
+        patterns = sorted(
+            _copy_out(cursor, GlobalPattern._meta.db_table, _PATTERN_COLUMNS, version),
+            key=lambda row: row[1],
+        )
+        trends = _copy_out(cursor, Trend._meta.db_table, _TREND_COLUMNS, version)
+        links = _copy_out(cursor, Link._meta.db_table, _LINK_COLUMNS, version)
+    return RoundResult(
+        patterns=tuple(
+            ResultPattern(
+                cell=row[1],
+                success_rate=row[3],
+                sample_count=row[4],
+                mass=row[5],
+                device_count=row[6],
+                batch_count=row[8],
+                time_of_day=row[9],
+                day_of_week=row[10],
+                content_type=row[11],
+                genre_hints=tuple(row[12]),
+                content_ids=tuple(row[13]),
+            )
+            for row in patterns
+        ),
+        trends=tuple(
+            sorted(
+                (ResultTrend(*row[1:]) for row in trends),
+                key=lambda trend: (trend.region, trend.rank),
+            )
+        ),
+        # Sorted here, by code points: the database would follow its collation.
+        links=tuple(
+            sorted(
+                (ResultLinks(row[1], tuple(row[2]), tuple(row[3])) for row in links),
+                key=lambda link: link.content_id,
+            )
+        ),
+        embeddings=decode_vectors([row[2] for row in patterns], VECTOR),
+        source_counts=np.array([row[7] for row in patterns], dtype=np.int64),
+    )
+
+
+def decode_vectors(
+    values: Sequence[bytes], dtype: np.dtype[Any]
+) -> NDArray[np.float32]:
+    """Turn what pgvector sent into one float32 array of shape (n, 384)."""
+    received = np.frombuffer(b"".join(values), dtype=dtype)
+    return received["at"].astype(np.float32)
+
+
+def _copy_in(
+    cursor: CursorWrapper,
+    table: str,
+    columns: dict[str, str],
+    rows: Iterable[tuple[Any, ...]],
+) -> None:
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with cursor.copy(statement) as copy:
+        copy.set_types(list(columns.values()))
+        for row in rows:
+            copy.write_row(row)
+
+
+def _copy_out(
+    cursor: CursorWrapper, table: str, columns: dict[str, str], version: int
+) -> list[tuple[Any, ...]]:
+    statement = sql.SQL(
+        "COPY (SELECT {} FROM {} WHERE version = {}) TO STDOUT (FORMAT binary)"
+    ).format(
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.Identifier(table),
+        sql.Literal(version),
+    )
+    return list(copied_rows(cursor, statement, list(columns.values())))
+
+
+def copied_rows(
+    cursor: CursorWrapper, statement: sql.Composable, types: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Stream the rows of a binary ``COPY … TO STDOUT``."""
+    with cursor.copy(statement) as copy:
+        copy.set_types(types)
+        yield from copy.rows()

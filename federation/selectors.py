@@ -1,0 +1,110 @@
+"""Reads about rounds and what they published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from django.db import connections, transaction
+from django.db.models import QuerySet
+from numpy.typing import NDArray
+from pgvector.django import CosineDistance
+
+from federation.models import (
+    FederationRound,
+    GlobalPattern,
+    Publication,
+    RoundCells,
+    Trend,
+)
+from shards.databases import CONTROL_ALIAS
+
+
+class Pointer(NamedTuple):
+    """Which version a database has as current; version 0 before the first."""
+
+    version: int
+    checksum: str
+
+
+def pointer(alias: str) -> Pointer:
+    """Read one row by a partial index that has one entry."""
+    row = (
+        Publication.objects.using(alias)
+        .filter(is_current=True)
+        .order_by()
+        .values_list("version", "checksum")
+        .first()
+    )
+    return Pointer(*row) if row else Pointer(0, "")
+
+
+def current_version(alias: str = CONTROL_ALIAS) -> int:
+    """Tell which version a shard gives its TVs; the control database's by default."""
+    return pointer(alias).version
+
+
+def recent_rounds(count: int = 50) -> QuerySet[FederationRound]:
+    """The last rounds, newest first, each with what its shards gave."""
+    return FederationRound.objects.prefetch_related("round_shards__shard")[:count]
+
+
+def running_round() -> FederationRound | None:
+    return FederationRound.objects.filter(status=FederationRound.Status.RUNNING).first()
+
+
+def last_collecting_round() -> FederationRound | None:
+    """The last round that read the shards and published; roll-backs don't count."""
+    cells = RoundCells.objects.select_related("round").order_by("-round_id").first()
+    return cells.round if cells else None
+
+
+@dataclass(frozen=True)
+class TrendWithHistory:
+    """A current trend, and its score in the versions that are still kept."""
+
+    trend: Trend
+    #: (version, score), oldest first, the current one last.
+    scores: list[tuple[int, float]]
+
+
+def trends_with_history(
+    region: str | None = None, *, limit: int = 50
+) -> list[TrendWithHistory]:
+    """The current trends of a region (of all, without one), strongest first."""
+    version = current_version()
+    trends = Trend.objects.filter(version=version)
+    if region is not None:
+        trends = trends.filter(region=region)
+    shown = list(trends.order_by("rank", "-score", "region")[:limit])
+    scores: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    kept = Trend.objects.filter(
+        version__lte=version, item__in={trend.item for trend in shown}
+    ).order_by("version")
+    for trend in kept:
+        key = (trend.region, trend.item)
+        scores.setdefault(key, []).append((trend.version, trend.score))
+    return [
+        TrendWithHistory(trend=trend, scores=scores[trend.region, trend.item])
+        for trend in shown
+    ]
+
+
+def similar_global_patterns(
+    embedding: NDArray[np.float32], k: int = 10, *, alias: str = CONTROL_ALIAS
+) -> list[GlobalPattern]:
+    """The current global patterns nearest to a vector, by HNSW, nearest first.
+
+    For operators' pages and engineers' SQL: approximate, a few milliseconds. TVs are
+    answered from memory, exactly. Each comes with its cosine ``distance``.
+    """
+    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+        # The index holds older versions too: go on until k of this one are found.
+        cursor.execute("SET LOCAL hnsw.iterative_scan = strict_order")
+        return list(
+            GlobalPattern.objects.using(alias)
+            .filter(version=current_version(alias))
+            .annotate(distance=CosineDistance("embedding", embedding))
+            .order_by("distance")[:k]
+        )
