@@ -31,9 +31,12 @@ def deneb(db) -> Iterator[Shard]:
     """Its database doesn't answer: its socket is nowhere."""
     shard = Shard.objects.create(id=2, name="deneb", max_devices=1_000)
     connection = connections[shard.alias]
-    host, wrapped = connection.settings_dict["HOST"], connection.connection
+    host = connection.settings_dict["HOST"]
+    # Other threads read the same settings; this one needs a wrapper that hasn't
+    # connected, and the old one back, for the test's transaction is open in it.
     connection.settings_dict["HOST"] = "/nonexistent"
-    connection.connection = None
+    connections[shard.alias] = connection.copy()
     yield shard
+    connections[shard.alias].close()
+    connections[shard.alias] = connection
     connection.settings_dict["HOST"] = host
-    connection.connection = wrapped
