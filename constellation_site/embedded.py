@@ -58,11 +58,11 @@ START_TIMEOUT: Final = timedelta(seconds=300)
 STOP_TIMEOUT: Final = timedelta(seconds=60)
 PROGRESS_INTERVAL: Final = timedelta(seconds=5)
 MAX_LAUNCHES: Final = 3
+MAX_CONNECTIONS: Final = 200
 LOG_LIMIT_BYTES: Final = 16 * 1024 * 1024
 
 #: Written to `postgresql.conf` once; an operator may change them there.
 SETTINGS: Final = {
-    "max_connections": "200",
     "shared_buffers": "256MB",
     "wal_level": "minimal",  # no replica hangs on an embedded server
     "max_wal_senders": "0",
@@ -105,6 +105,15 @@ class Place:
     @property
     def log_file(self) -> Path:
         return self.home / "logs" / "postgresql.log"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a start decides anew each time."""
+
+    #: survives a power cut; only a cluster that is thrown away may do without
+    durable: bool
+    max_connections: int
 
 
 @dataclass(frozen=True)
@@ -242,6 +251,7 @@ def start(
     *,
     databases: Sequence[str] | None = None,
     durable: bool = True,
+    max_connections: int = MAX_CONNECTIONS,
     timeout: timedelta = START_TIMEOUT,
     report: Report | None = None,
 ) -> bool:
@@ -254,7 +264,8 @@ def start(
     make_home(place.home)
     deadline = time.monotonic() + timeout.total_seconds()
     with _locked(place, deadline):
-        has_started = _start(place, durable, deadline, report or _say_nothing)
+        mode = Mode(durable, max_connections)
+        has_started = _start(place, mode, deadline, report or _say_nothing)
     ensure_databases(home, databases or database_names(home))
     return has_started
 
@@ -322,7 +333,7 @@ def destroy(home: str | Path) -> None:
     shutil.rmtree(place.sockets, ignore_errors=True)
 
 
-def _start(place: Place, durable: bool, deadline: float, report: Report) -> bool:
+def _start(place: Place, mode: Mode, deadline: float, report: Report) -> bool:
     if _answers(place):
         return False
 
@@ -337,8 +348,8 @@ def _start(place: Place, durable: bool, deadline: float, report: Report) -> bool
             if launches == MAX_LAUNCHES:
                 raise EmbeddedPostgresError(_why_it_ended(place))
             _wait_for_leftovers(place, deadline)
-            _initialise(place, account, durable, report)
-            process = _launch(place, account, durable)
+            _initialise(place, account, mode, report)
+            process = _launch(place, account, mode)
             launches += 1
         now = time.monotonic()
         if now > deadline:
@@ -385,7 +396,7 @@ def _answers(place: Place) -> bool:
 
 
 def _initialise(
-    place: Place, account: Account | None, durable: bool, report: Report
+    place: Place, account: Account | None, mode: Mode, report: Report
 ) -> None:
     for directory in (place.root, place.sockets):
         _make_directory(directory.parent)
@@ -411,7 +422,7 @@ def _initialise(
         "--builtin-locale=C.UTF-8",
         "--locale=C",
         *(f"--set={name}={value}" for name, value in SETTINGS.items()),
-        *([] if durable else ["--no-sync"]),
+        *([] if mode.durable else ["--no-sync"]),
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, **_run_as(account)
@@ -423,14 +434,15 @@ def _initialise(
 
 
 def _launch(
-    place: Place, account: Account | None, durable: bool
+    place: Place, account: Account | None, mode: Mode
 ) -> subprocess.Popen[bytes]:
     settings = {
         "listen_addresses": "",
         "port": str(PORT),
         "unix_socket_directories": f'"{place.sockets}"',
         "unix_socket_permissions": "0700",
-        **({} if durable else FORGETFUL_SETTINGS),
+        "max_connections": str(mode.max_connections),
+        **({} if mode.durable else FORGETFUL_SETTINGS),
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
     _reap(place)

@@ -1,0 +1,69 @@
+"""The command lines of everything `up` runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from constellation_site.up.options import Options, split_address
+from constellation_site.up.supervisor import GRACE, Program
+
+#: The checkout: where manage.py is.
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+#: Each TV of the demo says something this often before the first round.
+DEMO_SYNCS = 3
+
+
+def web(options: Options) -> Program:
+    host, port = split_address(options.rest_address)
+    return Program(
+        "web",
+        [
+            *(sys.executable, "-m", "granian"),
+            *("--interface", "wsgi"),
+            *("--host", host, "--port", str(port)),
+            *("--workers", str(options.workers)),
+            *("--blocking-threads", str(options.threads)),
+            *("--workers-kill-timeout", str(int(GRACE.total_seconds()) // 2)),
+            "--respawn-failed-workers",
+            "--no-ws",
+            *("--log-level", "error"),
+            "constellation_site.wsgi:application",
+        ],
+    )
+
+
+def observer(options: Options) -> Program:
+    return _manage("observer", "observe", "--metrics-addr", options.metrics_address)
+
+
+def federation(options: Options) -> Program:
+    seconds = str(options.federation_interval_seconds)
+    return _manage("federation", "federate", "--interval", seconds)
+
+
+def first_round() -> Program:
+    return _manage("federation", "federate")
+
+
+def first_syncs(options: Options) -> Program:
+    return _manage("fleet", "simulate", *_fleet(options), "--syncs", str(DEMO_SYNCS))
+
+
+def fleet(options: Options) -> Program:
+    return _manage("fleet", "simulate", *_fleet(options), "--forever")
+
+
+def _fleet(options: Options) -> list[str]:
+    key = options.enrolment_key_file
+    return [
+        *("--tvs", str(options.demo_tvs)),
+        *("--url", options.rest_url),
+        *("--enrolment-key-file", str(key)),
+    ]
+
+
+def _manage(name: str, *arguments: str) -> Program:
+    manage = str(BASE_DIR / "manage.py")
+    return Program(name, [sys.executable, manage, *arguments])
