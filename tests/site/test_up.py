@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import json
 import os
@@ -18,7 +19,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -56,18 +59,18 @@ time.sleep(60)
 """
 
 
-def options(home: Path, **changes) -> Options:
-    wanted = {
-        "home": home,
-        "rest_address": "127.0.0.1:8080",
-        "metrics_address": "127.0.0.1:9090",
-        "workers": 2,
-        "threads": 4,
-        "federation_interval_seconds": 3600,
-        "is_demo": True,
-        "demo_tvs": 10,
-    }
-    return Options(**wanted | changes)
+def options(home: Path, **changes: Any) -> Options:
+    usual = Options(
+        home=home,
+        rest_address="127.0.0.1:8080",
+        metrics_address="127.0.0.1:9090",
+        workers=2,
+        threads=4,
+        federation_interval_seconds=3600,
+        is_demo=True,
+        demo_tvs=10,
+    )
+    return replace(usual, **changes)
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
 
 def runs(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
@@ -135,7 +138,9 @@ def test_process_that_dies_again_and_again_ends_it_all(children, monkeypatch):
     monkeypatch.setattr(supervisor, "RESTART_DELAYS_SECONDS", (0.0, 0.0))
     children.keep(shell("web", "echo port is gone; exit 1"))
 
-    with pytest.raises(UpError, match="(?s)web ended with exit status 1.*port is gone"):
+    with pytest.raises(
+        UpError, match=r"(?s)web ended with exit status 1.*port is gone"
+    ):
         wait_for(children.tend)
 
 
@@ -156,7 +161,7 @@ def test_processes_stop_last_started_first(children, screen, tmp_path):
     )
     for name in ("web", "observer", "fleet"):
         children.keep(shell(name, script.format(name)))
-        wait_for(lambda name=name: relayed(screen, name))
+        wait_for(functools.partial(relayed, screen, name))
     children.stop()
 
     assert (tmp_path / "order").read_text().split() == ["fleet", "observer", "web"]
@@ -179,12 +184,13 @@ def test_processes_end_with_a_killed_supervisor():
 
 def test_lines_of_many_processes_stay_whole(screen):
     terminal = Terminal(screen)
-    threads = [
-        threading.Thread(
-            target=lambda n=n: [terminal.relay(f"p{n}", "x" * 50) for _ in range(200)]
-        )
-        for n in range(4)
-    ]
+
+    def chatter(name: str) -> None:
+        for _ in range(200):
+            terminal.relay(name, "x" * 50)
+
+    names = [f"p{number}" for number in range(4)]
+    threads = [threading.Thread(target=chatter, args=(name,)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -430,7 +436,7 @@ def check_that_it_serves(running: Running) -> int:
     with httpx.Client(base_url=running.url, trust_env=False, timeout=30) as client:
         assert client.get("/health/ready").status_code == 200
         assert client.get("/", follow_redirects=True).url.path == "/admin/login/"
-        version = client.get("/api/v1/info").json()["global_version"]
+        version = int(client.get("/api/v1/info").json()["global_version"])
         metrics = client.get(running.metrics_url)
     assert version >= 1
     assert "constellation_sync_requests_total" in metrics.text
