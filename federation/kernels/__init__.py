@@ -2,8 +2,8 @@
 
 A round reads every shard twice, block by block (``PatternBlock``: some whole TVs). Each
 collector takes blocks in any order; what two shards collected merges exactly, so the
-result is bit-identical however TVs are spread. ``seed`` is 64 bits that TVs cannot know,
-the same on every shard of a round (and best for all rounds).
+result is bit-identical however TVs are spread. ``seed`` is 64 bits that TVs cannot
+know, the same on every shard of a round (and best for all rounds).
 
 First pass, per shard::
 
@@ -43,7 +43,7 @@ At the end, once::
     published = publishable_cells(
         sums, min_sources=MIN_SOURCE_COUNT, min_devices=MIN_DEVICES_PER_PATTERN,
         min_batches=1,
-    )                                             # cell number: cells.ids[published.rows]
+    )                                # numbers on the wire: cells.ids[published.rows]
     outcome = find_trends(
         sums.region_items,
         sums.reporters(),                         # {region: TVs with a fresh pattern}
@@ -74,7 +74,7 @@ from .blocks import (
     concatenate_blocks,
     pattern_keys,
 )
-from .cells import SAMPLE_CAPACITY, Cells, fit_cells, no_cells
+from .cells import SAMPLE_CAPACITY, Cells, fit_cells, nearest_cell_rows, no_cells
 from .errors import KernelInputError
 from .items import (
     GENRE_PREFIX,
@@ -145,6 +145,7 @@ __all__ = [
     "merge_pairs",
     "merge_samples",
     "merge_sums",
+    "nearest_cell_rows",
     "nearest_cells",
     "no_cells",
     "pattern_keys",

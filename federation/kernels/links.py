@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Float32Array, Float64Array, Int64Array, flatten, group_starts
+from .arrays import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    UInt64Array,
+    flatten,
+    group_starts,
+)
 from .blocks import PatternBlock, device_keys
 from .errors import KernelInputError
 from .items import (
@@ -199,7 +207,7 @@ class PairCollector:
         )
         return devices[chosen], contents[chosen].astype(np.int64)
 
-    def _is_sampled(self, block: PatternBlock) -> np.typing.NDArray[np.bool_]:
+    def _is_sampled(self, block: PatternBlock) -> BoolArray:
         is_sampled = np.zeros(block.n_devices, dtype=np.bool_)
         hashes = hash_keys(device_keys(block), seed=self._plan.seed)
         starts = group_starts(block.device_index)
@@ -208,7 +216,7 @@ class PairCollector:
         )
         return is_sampled
 
-    def _name_hashes(self) -> np.typing.NDArray[np.uint64]:
+    def _name_hashes(self) -> UInt64Array:
         """Hashes of the names, which number them the same on every shard."""
         for name in self._vocabulary.names[len(self._hashes) :]:
             self._hashes.append(hash_text(name, seed=self._plan.seed))
@@ -263,9 +271,8 @@ def link_contents(
 
     Notes
     -----
-    ``weight(i, j) = c_ij / (n_i n_j)^a``, c being TVs with both and n TVs with one,
-    then divided by the largest possible value, ``min(n_i, n_j)^(1 - 2a)``'s maximum, so
-    that weights stay within 0 and 1.
+    ``weight(i, j) = c_ij / (n_i n_j)^a``, c being the TVs with both and n those with
+    one. For ``a < 0.5`` that can exceed 1; the weights are then divided by the largest.
 
     References
     ----------

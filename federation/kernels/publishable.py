@@ -19,7 +19,8 @@ TOP_NAMES = 8
 # fifty TVs of which one has all the weight would publish that one's vector.
 _DOMINANT_SHARE = 0.5
 
-# A context value is told if it has the majority, or this share and a lead of half again.
+# A context value is told with a majority, or with this share and half again as much
+# as the next.
 _PLURALITY_SHARE = 0.35
 _PLURALITY_LEAD = 1.5
 

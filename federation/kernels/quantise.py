@@ -131,7 +131,7 @@ def quantise(vectors: Float32Array) -> Int8Array:
     peaks = np.abs(vectors).max(axis=1, initial=0.0)
     scales = np.float32(MAX_CODE) / np.where(peaks > 0, peaks, np.float32(1))
     scaled = vectors * scales[:, np.newaxis].astype(np.float32)
-    return np.rint(scaled, out=scaled).astype(np.int8)
+    return np.rint(scaled).astype(np.int8)
 
 
 def code_norms(codes: Int8Array) -> Float32Array:
@@ -149,7 +149,8 @@ def code_norms(codes: Int8Array) -> Float32Array:
     """
     wide = codes.astype(np.float32)
     squares = np.einsum("ij,ij->i", wide, wide)  # exact: below 2**24
-    return np.sqrt(np.maximum(squares, 1)).astype(np.float32)
+    norms: Float32Array = np.sqrt(np.maximum(squares, np.float32(1)))
+    return norms
 
 
 def to_fixed_point(vectors: Float32Array) -> Int16Array:
@@ -165,7 +166,7 @@ def to_fixed_point(vectors: Float32Array) -> Int16Array:
     ndarray of shape (n, d), int16
         ``round(2**14 x)``.
     """
-    clipped = np.clip(vectors, -1, 1)
+    clipped: Float32Array = np.clip(vectors, -1, 1)
     return np.rint(clipped * np.float32(COMPONENT_ONE)).astype(np.int16)
 
 

@@ -57,7 +57,8 @@ def nearest_cells(
 
     References
     ----------
-    Demers, Keshav, Shenker (1989), Analysis and simulation of a fair queueing algorithm.
+    Demers, Keshav, Shenker (1989), Analysis and simulation of a fair queueing
+    algorithm.
     Pal et al. (2020), PinnerSage. https://arxiv.org/abs/2007.03634
     """
     _check(own, weights, centroids, masses)
