@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -20,6 +22,8 @@ from shards.exceptions import (
 )
 from shards.models import Device, DeviceHome, Shard, ShardTally
 from shards.services.batches import NewBatch
+
+Result = TypeVar("Result")
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -291,10 +295,10 @@ def test_many_tvs_at_once_never_overfill_a_shard(vega, spring):
     assert Device.objects.using(vega.alias).count() == 5
 
 
-def at_once(count: int, act) -> list:
+def at_once(count: int, act: Callable[[], Result]) -> list[Result]:
     """Run ``act`` in as many threads, all set off at the same moment."""
     barrier = threading.Barrier(count)
-    results: list = []
+    results: list[Result] = []
 
     def run() -> None:
         try:
