@@ -23,7 +23,7 @@ RETRY_AFTER_SPREAD_FRACTION = 0.25
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
     base_seconds: float = 1.0
-    cap_seconds: float = 300.0
+    cap_seconds: float = 3600.0
     #: Tries in all, the first one included.
     attempts: int = 8
     rng: Random = field(default_factory=Random)

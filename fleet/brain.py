@@ -186,8 +186,8 @@ class Brain:
     def _found(self, members: list[str]) -> Taste:
         self._tastes_founded += 1
         # Counted, not drawn: a household that replays its past gets the same ids.
-        id = uuid5(self.household_id, f"taste {self._tastes_founded}")
-        return Taste(id, members, self._centre(members))
+        taste_id = uuid5(self.household_id, f"taste {self._tastes_founded}")
+        return Taste(taste_id, members, self._centre(members))
 
     def _split(self, members: list[str]) -> tuple[list[str], list[str]]:
         """Part the members in two by direction, the larger part first."""
@@ -227,7 +227,7 @@ class Brain:
         )
 
     def _embeddings(self, content_ids: Sequence[str]) -> Vector:
-        return np.stack([self.liked[id].viewing.embedding for id in content_ids])
+        return np.stack([self.liked[c].viewing.embedding for c in content_ids])
 
     def _centres(self) -> Vector:
         return np.stack([taste.centre for taste in self._tastes])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import orjson
@@ -21,6 +22,8 @@ import zstandard
 from fleet.backoff import Backoff
 from fleet.outbox import PATTERNS_PER_SYNC, Outbox
 from fleet.wire import LearnedPattern, Received
+
+SYNC_PATH = "/api/v1/sync"
 
 #: Smaller bodies don't earn the frame that compression puts around them.
 COMPRESS_ABOVE_BYTES = 512
@@ -191,8 +194,7 @@ class Client:
         }
         if self.received.global_version is not None:
             body["global_version"] = self.received.global_version
-        url = self.outbox.sync_url or self._url("/api/v1/sync")
-        return self._send("POST", url, body, traffic)
+        return self._send("POST", self._sync_url(), body, traffic)
 
     def _take_in(self, response: httpx.Response, traffic: _Traffic) -> SyncResult:
         reply = _json(response)
@@ -225,7 +227,7 @@ class Client:
         """Return where the server stands, if that is what the answer is about."""
         problem = _problem(response)
         if response.status_code == HTTPStatus.CONFLICT:
-            version = problem.get("stored_version")
+            version = problem.get("local_version")
             return version if isinstance(version, int) else None
         if problem.get("code") == "version_reused" and self.outbox.pending:
             return self.outbox.pending.local_version
@@ -262,6 +264,11 @@ class Client:
             if failures >= self.backoff.attempts:
                 raise GaveUp(f"after {failures} attempts: {reason}", code=code)
             self.pause(self.backoff.wait_seconds(failures, retry_after=retry_after))
+
+    def _sync_url(self) -> str:
+        """Return where this TV's shard answers; where it enrolled, unless told."""
+        url = urljoin(self.server, self.outbox.sync_url or "")
+        return url if url.endswith(SYNC_PATH) else url.rstrip("/") + SYNC_PATH
 
     def _url(self, path: str) -> str:
         return self.server.rstrip("/") + path

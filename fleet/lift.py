@@ -105,7 +105,8 @@ def ease(
     -----
     ``P = (LᵀL + λI)⁻¹``, ``B_ij = -P_ij / P_jj`` off the diagonal and 0 on it, scores
     ``x B = x - x P diag(1 / P_jj)``. By Woodbury's identity
-    ``P = (I - Lᵀ M L) / λ`` with ``M = (λI + LLᵀ)⁻¹``: users × users, not items × items.
+    ``P = (I - Lᵀ M L) / λ`` with ``M = (λI + LLᵀ)⁻¹``: users × users instead of
+    items × items.
 
     References
     ----------

@@ -60,6 +60,8 @@ class Outbox:
     #: over); removed unless they are still known.
     doubtful: set[str] = field(default_factory=set)
     pending: Pending | None = None
+    #: How far the TV had lived; a simulated one replays its past up to there.
+    rounds_watched: int = 0
 
     def compose(
         self, patterns: Iterable[LearnedPattern], *, limit: int = PATTERNS_PER_SYNC
@@ -91,7 +93,7 @@ class Outbox:
         self.pending = None
 
     def discard(self) -> None:
-        """The server refused the pending delta: it wasn't applied, its number is free."""
+        """The server refused the pending delta: not applied, so its number is free."""
         self.pending = None
 
     def start_over(self, *, server_version: int) -> None:
@@ -110,21 +112,21 @@ class Outbox:
         after = dict(self.told)
 
         # Removals first: they make room under the server's limit for one TV.
-        for id in sorted((set(self.told) | self.doubtful) - set(known))[:limit]:
-            removed.append(id)
-            after.pop(id, None)
-        for id, pattern in known.items():
+        for pattern_id in sorted((set(self.told) | self.doubtful) - set(known))[:limit]:
+            removed.append(pattern_id)
+            after.pop(pattern_id, None)
+        for pattern_id, pattern in known.items():
             if len(added) + len(updated) + len(removed) >= limit:
                 break
-            told = self.told.get(id)
+            told = self.told.get(pattern_id)
             now = Told(pattern.fingerprint, pattern.watched_count, pattern.liked_count)
             if told == now:
                 continue
-            if told is not None and (update := _update(id, told, now)):
+            if told is not None and (update := _update(pattern_id, told, now)):
                 updated.append(update)
             else:
                 added.append(pattern.to_json())
-            after[id] = now
+            after[pattern_id] = now
 
         delta = {
             "patterns_added": added,
@@ -170,14 +172,18 @@ class Outbox:
 _PARTS = ("patterns_added", "patterns_updated", "patterns_removed")
 
 
-def _update(id: str, told: Told, now: Told) -> dict[str, Any] | None:
-    """Return the update from one state to the other; None where only an addition can."""
+def _update(pattern_id: str, told: Told, now: Told) -> dict[str, Any] | None:
+    """Return the update between two states; None where it takes an addition."""
     watched = now.watched_count - told.watched_count
     liked = now.liked_count - told.liked_count
     if now.fingerprint != told.fingerprint or not 0 <= liked <= watched or not watched:
         return None
-    return {"id": id, "new_success_rate": liked / watched, "additional_samples": watched}
+    return {
+        "id": pattern_id,
+        "new_success_rate": liked / watched,
+        "additional_samples": watched,
+    }
 
 
 def _told(state: dict[str, dict[str, Any]]) -> dict[str, Told]:
-    return {id: Told(**each) for id, each in state.items()}
+    return {name: Told(**each) for name, each in state.items()}

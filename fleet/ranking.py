@@ -57,7 +57,7 @@ class Catalogue:
 
     def rows(self, content_ids: Iterable[str]) -> list[int]:
         """Return the rows of those that are in the catalogue."""
-        return [self._rows[id] for id in content_ids if id in self._rows]
+        return [self._rows[c] for c in content_ids if c in self._rows]
 
 
 def scores(
