@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     # Registered first, so that an interrupted start is cleaned up as well.
     config.add_cleanup(_remove_home)
+    # Being told to end is being interrupted: pytest then still cleans up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not HAS_OWN_DATABASES:
         embedded.start(HOME, databases=[embedded.CONTROL_DATABASE], durable=False)
 
