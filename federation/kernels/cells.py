@@ -63,9 +63,9 @@ _ONE_CLUSTER = 0.15
 _GAP_RATIO = 1.75
 # ...its far side is apart by more than the spread of a cell...
 _GAP_SEPARATION = 1.0
-# ...and no cluster takes more than this share of all weight. Without a gap of their
-# own, real embeddings join into one giant cluster and a few stragglers.
-_LARGEST_CLUSTER = 0.5
+# ...and no cluster takes more than this share of all weight. Data without clusters
+# joins into one giant and a few stragglers; it is better left as it is.
+_LARGEST_CLUSTER = 0.75
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,8 @@ def fit_cells(
     2. *k-means.* Assign every pattern to the nearest centroid, sum ``w_i x_i`` in
        int64, renormalise; until nothing moves or ``iterations`` are done.
     3. *Dissolve* cells with fewer TVs than can be published, half of them at a time,
-       new ones before old ones, small ones before larger; their patterns go to the next cell.
+       new ones before old ones, small ones before larger; their patterns go to the next
+       cell.
     4. *Join* cells that are parts of one cluster, see below. The lowest number
        survives.
     5. k-means again, if cells were joined.
@@ -171,12 +172,13 @@ def fit_cells(
         R(a, b) = (|m_a - m_b|^2 - s_a^2 / n_a - s_b^2 / n_b) / ((s_a^2 + s_b^2) / 2)
 
     R does not change with the scale of the data. Two halves of one isotropic cloud have
-    R near 0 and are always joined. Beyond that, the edges of the minimum spanning tree
+    R near 0 and are joined. Beyond that, the edges of the minimum spanning tree
     of R are sorted; where one is much longer than the one before, the shorter ones lie
     within clusters and the longer ones between. Planted clusters show a gap of 1.8 to
     60 (their parts 0.02 to 4 apart, they 2.8 to 18), whether isotropic, of low rank or
     made of popular contents; real film embeddings grow by less than 1.5 from edge to
-    edge until only one giant cluster is left, and stay as fine as they are.
+    edge until only one giant cluster is left. No join may make a cluster of more than
+    three quarters of all weight: data without clusters of its own stays as fine as it is.
 
     Every product is exact, so the result does not depend on threads or on the order in
     which shards answered.
@@ -393,7 +395,8 @@ def _join(points: _Points, cells: Cells) -> Cells:
         return cells
     rows, _ = points.nearest(cells)
     sums = points.sums(rows, len(cells))
-    weights = np.bincount(rows, points.weights, len(cells))  # exact: below 2**53
+    exact = points.weights.astype(np.float64)  # and so are its sums: below 2**53
+    weights = np.asarray(np.bincount(rows, exact, len(cells)), dtype=np.float64)
     edges = _spanning_tree(_Spreads.of(points, rows, sums, weights))
     groups = _clusters(edges, weights)
     survivors, first, members = np.unique(
@@ -447,7 +450,9 @@ class _Spreads:
             - 2 * self.lengths * self.lengths[row] * cosines
         )
         spread = (self.spreads + self.spreads[row]) / 2
-        return (squared - self.chances - self.chances[row]) / np.maximum(spread, 1e-6)
+        excess: Float64Array = squared - self.chances - self.chances[row]
+        separations: Float64Array = excess / np.maximum(spread, 1e-6)
+        return separations
 
 
 def _spanning_tree(spreads: _Spreads) -> list[tuple[float, int, int]]:
@@ -475,12 +480,13 @@ def _clusters(edges: list[tuple[float, int, int]], weights: Float64Array) -> Int
     ratios = heights[1:] / heights[:-1]
     is_gap = (ratios >= _GAP_RATIO) & (heights[1:] >= _GAP_SEPARATION)
     gaps = np.flatnonzero(is_gap)
-    for gap in gaps[np.argsort(-ratios[gaps], kind="stable")].tolist():
-        groups = _connect(edges[: gap + 1], len(weights))
+    widest_first = gaps[np.argsort(-ratios[gaps], kind="stable")]
+    n_halves = int((heights <= _ONE_CLUSTER).sum())
+    for n_within in [*(widest_first + 1).tolist(), n_halves]:
+        groups = _connect(edges[:n_within], len(weights))
         if np.bincount(groups, weights).max() <= _LARGEST_CLUSTER * weights.sum():
             return groups
-    within = [edge for edge in edges if edge[0] < _ONE_CLUSTER]
-    return _connect(within, len(weights))
+    return np.arange(len(weights))
 
 
 def _connect(edges: list[tuple[float, int, int]], n_cells: int) -> Int64Array:

@@ -167,7 +167,8 @@ def to_fixed_point(vectors: Float32Array) -> Int16Array:
         ``round(2**14 x)``.
     """
     clipped: Float32Array = np.clip(vectors, -1, 1)
-    return np.rint(clipped * np.float32(COMPONENT_ONE)).astype(np.int16)
+    scaled: Float32Array = clipped * np.float32(COMPONENT_ONE)
+    return np.rint(scaled).astype(np.int16)
 
 
 def unit_rows(sums: Int64Array) -> Float32Array:
