@@ -1,14 +1,28 @@
-"""Embeddings: their dimension, and the one place that turns pgvector's into numpy's."""
+"""Embeddings: their dimension, and the one place between pgvector's form and numpy's.
+
+Whole matrices travel in binary: 256 patterns read as text take ten times as long to
+parse as to find.
+"""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
 #: all-MiniLM-L6-v2.
 EMBEDDING_DIMENSIONS = 384
+
+#: What ``halfvec_send`` puts before the numbers: their count, and zero.
+_HEADER = struct.pack(">HH", EMBEDDING_DIMENSIONS, 0)
 
 
 def as_array(embedding: Any) -> NDArray[np.float32]:
@@ -16,3 +30,37 @@ def as_array(embedding: Any) -> NDArray[np.float32]:
     if hasattr(embedding, "to_numpy"):
         embedding = embedding.to_numpy()
     return np.asarray(embedding, dtype=np.float32)
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each row of a (n, 384) matrix to length one; none may be zero."""
+    wide = vectors.astype(np.float64)  # a float32 square overflows from 1.8e19 on
+    norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    wide /= norms[:, np.newaxis]
+    return wide.astype(np.float32)
+
+
+def as_matrix(sent: Sequence[bytes]) -> NDArray[np.float32]:
+    """Turn what ``halfvec_send`` yields, row by row, into a (n, 384) matrix."""
+    joined = b"".join([row[len(_HEADER) :] for row in sent])
+    halves = np.frombuffer(joined, dtype=">f2").reshape(-1, EMBEDDING_DIMENSIONS)
+    return halves.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BinaryHalfVector:
+    """A vector as a parameter of raw SQL, written ``%s::halfvec``."""
+
+    values: NDArray[np.float32]
+
+
+class _BinaryHalfVectorDumper(Dumper):
+    format = Format.BINARY
+    # No oid: an extension's type has another one in each database, and the cast in
+    # the statement says what it is.
+
+    def dump(self, obj: BinaryHalfVector) -> Buffer:
+        return _HEADER + obj.values.astype(">f2").tobytes()
+
+
+psycopg.adapters.register_dumper(BinaryHalfVector, _BinaryHalfVectorDumper)

@@ -1,0 +1,93 @@
+"""Reads of patterns: a TV's own, and for operators the neighbours within a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from django.db import connections
+from django.db.models import QuerySet, Sum
+from numpy.typing import NDArray
+from pgvector.django import CosineDistance
+
+from patterns.models import Content, Pattern
+from patterns.vectors import EMBEDDING_DIMENSIONS, as_matrix
+from shards.models import ShardTally
+
+
+@dataclass(frozen=True, eq=False)
+class Tastes:
+    """All patterns of one TV, column by column."""
+
+    #: Unit length. shape: (n, 384)
+    embeddings: NDArray[np.float32]
+    #: Success rate times samples. shape: (n,)
+    weights: NDArray[np.float32]
+    content_ids: Sequence[Sequence[str]]
+
+
+def tastes_of(shard_alias: str, device_id: UUID) -> Tastes:
+    """Read what answering a TV needs: one look-up by the head of the key."""
+    with connections[shard_alias].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT halfvec_send(embedding), success_rate * sample_count, content_ids
+            FROM patterns_pattern
+            WHERE device_id = %s
+            ORDER BY pattern_id
+            """,
+            [device_id],
+        )
+        rows = cursor.fetchall()
+    return Tastes(
+        embeddings=as_matrix([row[0] for row in rows]),
+        weights=np.array([row[1] for row in rows], dtype=np.float32),
+        content_ids=[row[2] for row in rows],
+    )
+
+
+def patterns_of(shard_alias: str, device_id: UUID) -> QuerySet[Pattern]:
+    """List a TV's patterns for an operator, the latest word first."""
+    return (
+        Pattern.objects.using(shard_alias)
+        .filter(device_id=device_id)
+        .order_by("-reported_at", "pattern_id")
+    )
+
+
+def similar_patterns(
+    shard_alias: str,
+    embedding: NDArray[np.float32],
+    *,
+    k: int,
+    cells: Sequence[int],
+) -> QuerySet[Pattern]:
+    """List the k patterns nearest to a vector among those of some cells, exactly.
+
+    ``cells`` are the few nearest to the vector: they go through the index, and every
+    pattern in them is compared. Each row carries its cosine ``distance``. For
+    operators and engineers only: these are raw patterns, which no TV may see.
+    """
+    if embedding.shape != (EMBEDDING_DIMENSIONS,):
+        raise ValueError(
+            f"embedding has shape {embedding.shape}; expected ({EMBEDDING_DIMENSIONS},)"
+        )
+    return (
+        Pattern.objects.using(shard_alias)
+        .filter(cell__in=list(cells))
+        .annotate(distance=CosineDistance("embedding", embedding))
+        .order_by("distance", "device_id", "pattern_id")[:k]
+    )
+
+
+def contents_after(ordinal: int, *, limit: int) -> list[Content]:
+    """Read a page of the catalogue, in the order it grew."""
+    return list(Content.objects.filter(ordinal__gt=ordinal)[:limit])
+
+
+def pattern_count(shard_alias: str) -> int:
+    """Tell how many patterns a shard stores: a sum of at most 64 rows, no count."""
+    tally = ShardTally.objects.using(shard_alias)
+    return int(tally.aggregate(total=Sum("pattern_count", default=0))["total"])

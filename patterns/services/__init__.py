@@ -1,0 +1,1 @@
+"""Writes: what changes the patterns of a TV, or the catalogue."""

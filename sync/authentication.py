@@ -1,0 +1,103 @@
+"""Who calls: a TV by its signed token, before its body is read or a database asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rest_framework.authentication import (
+    BaseAuthentication,
+    SessionAuthentication,
+    TokenAuthentication,
+)
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from shards import reaching, tokens
+from shards.databases import served_shard_ids
+from shards.exceptions import ConstellationError, ControlUnavailable, ShardNotServed
+from shards.models import Shard
+from shards.tokens import DeviceToken
+
+
+@dataclass(frozen=True)
+class DeviceCaller:
+    """The user of a request that a TV sent; permissions of people are not its."""
+
+    token: DeviceToken
+
+    is_authenticated = True
+    is_anonymous = False
+    is_active = True
+    is_staff = False
+    is_superuser = False
+
+    def has_perm(self, _permission: str, _obj: object = None) -> bool:
+        return False
+
+    def has_perms(self, _permissions: object, _obj: object = None) -> bool:
+        return False
+
+
+class DeviceAuthentication(BaseAuthentication):
+    """``Authorization: Device <token>``, where other callers are welcome too."""
+
+    def authenticate(self, request: Request) -> tuple[DeviceCaller, DeviceToken] | None:
+        header = request.headers.get("Authorization", "")
+        if header.partition(" ")[0].lower() != tokens.SCHEME.lower():
+            return None
+        return _caller(header)
+
+    def authenticate_header(self, _request: Request) -> str:
+        return tokens.SCHEME
+
+
+class OnlyDeviceAuthentication(DeviceAuthentication):
+    """The same where nobody but a TV has business."""
+
+    def authenticate(self, request: Request) -> tuple[DeviceCaller, DeviceToken]:
+        return _caller(request.headers.get("Authorization"))
+
+
+#: A TV, or an operator with a session or an API token.
+CALLERS: list[type[BaseAuthentication]] = [
+    DeviceAuthentication,
+    SessionAuthentication,
+    TokenAuthentication,
+]
+
+
+class IsDevice(BasePermission):
+    def has_permission(self, request: Request, _view: APIView) -> bool:
+        return isinstance(request.user, DeviceCaller)
+
+
+def device_token(request: Request) -> DeviceToken:
+    """Give the token of a request that a TV sent."""
+    assert isinstance(request.auth, DeviceToken)
+    return request.auth
+
+
+def check_shard_is_served(token: DeviceToken) -> None:
+    """Send a TV on whose shard another deployment serves."""
+    if token.shard_id not in served_shard_ids():
+        raise shard_not_served(token.shard_id)
+
+
+def shard_not_served(shard_id: int) -> ConstellationError:
+    try:
+        with reaching.control():
+            sync_url = (
+                Shard.objects.filter(pk=shard_id)
+                .values_list("sync_url", flat=True)
+                .first()
+            )
+    except ControlUnavailable:
+        sync_url = None
+    facts = {"sync_url": sync_url} if sync_url else {}
+    return ShardNotServed(shard_id=shard_id, **facts)
+
+
+def _caller(header: str | None) -> tuple[DeviceCaller, DeviceToken]:
+    token = tokens.read(header)
+    return DeviceCaller(token), token

@@ -1,0 +1,186 @@
+"""Bodies in and out: bounded on the wire, bounded when inflated.
+
+Neither a Content-Length nor the size a zstd frame states about itself is believed:
+8 KB that claim to be 1 MB may become 256 MiB. Inflated is read from a stream and the
+reading stops one byte past the limit, so a bomb costs what an honest body costs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import zstandard
+from django.conf import settings
+
+from sync.exceptions import (
+    BodyInflatesTooLarge,
+    BodyTooLarge,
+    MalformedBody,
+    UnsupportedEncoding,
+)
+
+#: Best first: what a reply is encoded with when the caller likes several equally.
+ACCEPTED_ENCODINGS = ("zstd", "gzip")
+
+#: What RFC 9659 lets a decoder expect of HTTP; more would be memory for a stranger.
+ZSTD_WINDOW_LIMIT_BYTES = 8 * 1024 * 1024
+
+#: Below it a reply fits one packet anyway.
+WORTH_ENCODING_BYTES = 1024
+
+#: Numbers as text hardly shrink further at higher levels, which cost milliseconds.
+ZSTD_LEVEL = 1
+GZIP_LEVEL = 1
+
+#: Bytes inflated at a time. A block of 4 bytes may become 128 KiB, so this many
+#: never become more than 2 MiB.
+_ZSTD_STEP_BYTES = 64
+
+#: The longest header of a zstd frame.
+_ZSTD_HEADER_BYTES = 18
+
+_GZIP_WINDOW = zlib.MAX_WBITS | 16
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_bounded(stream: Readable, *, content_length: int | None) -> bytes:
+    """Read a body of at most ``BODY_LIMIT_BYTES``, refusing a longer one unread."""
+    limit = settings.BODY_LIMIT_BYTES
+    if content_length is not None and content_length > limit:
+        raise BodyTooLarge(limit=limit, sent=content_length)
+    chunks = []
+    room = limit + 1
+    while room > 0 and (chunk := stream.read(room)):
+        chunks.append(chunk)
+        room -= len(chunk)
+    if room <= 0:
+        raise BodyTooLarge(limit=limit)
+    return b"".join(chunks)
+
+
+def inflate(body: bytes, content_encoding: str) -> bytes:
+    """Undo a Content-Encoding, to at most ``INFLATED_LIMIT_BYTES``."""
+    encoding = content_encoding.strip().lower()
+    if encoding in ("", "identity"):
+        _check_size(len(body))
+        return body
+    if encoding not in _INFLATORS:
+        # Also "gzip, zstd": nobody needs both, and each layer is another bomb.
+        raise UnsupportedEncoding(
+            encoding=encoding[:64],
+            accepted=", ".join((*ACCEPTED_ENCODINGS, "identity")),
+        )
+    return _INFLATORS[encoding](body)
+
+
+def encode(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
+    """Encode a reply as its caller likes it best; the second is "" for as it is."""
+    if len(body) < WORTH_ENCODING_BYTES:
+        return body, ""
+    encoding = preferred(accept_encoding)
+    if encoding == "zstd":
+        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(body), encoding
+    if encoding == "gzip":
+        return gzip.compress(body, compresslevel=GZIP_LEVEL, mtime=0), encoding
+    return body, ""
+
+
+def preferred(accept_encoding: str) -> str:
+    """Choose from an Accept-Encoding header; "" for identity."""
+    weights = quality_values(accept_encoding)
+    everything_else = weights.get("*", 0.0)
+    best = max(ACCEPTED_ENCODINGS, key=lambda name: weights.get(name, everything_else))
+    weight = weights.get(best, everything_else)
+    # Identity is always acceptable, but by default less welcome than what is named.
+    return best if weight > 0 and weight >= weights.get("identity", 0.0) else ""
+
+
+def quality_values(header: str) -> dict[str, float]:
+    """Parse ``gzip;q=0.5, zstd`` into weights; what can't be read weighs nothing."""
+    weights: dict[str, float] = {}
+    for part in header.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if name:
+            weights[name] = _weight(parameters)
+    return weights
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                weight = float(parameter[2:])
+            except ValueError:
+                return 0.0
+            return weight if 0 <= weight <= 1 else 0.0
+    return 1.0
+
+
+def _inflate_zstd(body: bytes) -> bytes:
+    """Inflate one frame after the other, as a stream may hold several."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_LIMIT_BYTES)
+    inflated = bytearray()
+    position = 0
+    try:
+        while position < len(body):
+            _check_stated_size(body[position : position + _ZSTD_HEADER_BYTES])
+            frame = decompressor.decompressobj()
+            while not frame.eof:
+                chunk = body[position : position + _ZSTD_STEP_BYTES]
+                if not chunk:
+                    raise MalformedBody(problem="its zstd frame ends too early")
+                inflated += frame.decompress(chunk)
+                _check_size(len(inflated))
+                position += len(chunk)
+            position -= len(frame.unused_data)
+    except zstandard.ZstdError as exc:
+        if "memory" in str(exc):  # the window is too large: the only sign of it
+            raise _inflates_too_large() from exc
+        raise MalformedBody(problem="it isn't zstd") from exc
+    return bytes(inflated)
+
+
+def _check_stated_size(header: bytes) -> None:
+    stated = zstandard.frame_content_size(header)
+    if stated > 0:  # -1 if the frame doesn't say
+        _check_size(stated)
+
+
+def _inflate_gzip(body: bytes) -> bytes:
+    """Inflate one member after the other, as a stream may hold several."""
+    inflated = bytearray()
+    rest = body
+    try:
+        while rest:
+            member = zlib.decompressobj(_GZIP_WINDOW)
+            room = settings.INFLATED_LIMIT_BYTES + 1 - len(inflated)
+            inflated += member.decompress(rest, room)
+            _check_size(len(inflated))
+            if not member.eof:
+                raise MalformedBody(problem="its gzip stream ends too early")
+            rest = member.unused_data
+    except zlib.error as exc:
+        raise MalformedBody(problem="it isn't gzip") from exc
+    return bytes(inflated)
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > settings.INFLATED_LIMIT_BYTES:
+        raise _inflates_too_large()
+
+
+def _inflates_too_large() -> BodyInflatesTooLarge:
+    return BodyInflatesTooLarge(limit=settings.INFLATED_LIMIT_BYTES)
+
+
+_INFLATORS: Mapping[str, Callable[[bytes], bytes]] = {
+    "zstd": _inflate_zstd,
+    "gzip": _inflate_gzip,
+    "x-gzip": _inflate_gzip,  # its name before 1997, which RFC 9110 keeps alive
+}

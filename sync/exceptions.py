@@ -1,0 +1,93 @@
+"""What the doors refuse by themselves, before any service is called."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from shards.exceptions import ConstellationError
+
+
+class MalformedBody(ConstellationError):
+    code = "malformed_body"
+    http_status = HTTPStatus.BAD_REQUEST
+    grpc_status = "INVALID_ARGUMENT"
+    message = "The body can't be read: {problem}."
+
+
+class BodyTooLarge(ConstellationError):
+    code = "body_too_large"
+    http_status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    grpc_status = "RESOURCE_EXHAUSTED"
+    message = "The body is larger than {limit} bytes. Send the delta in several syncs."
+
+
+class BodyInflatesTooLarge(ConstellationError):
+    code = "body_inflates_too_large"
+    http_status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    grpc_status = "RESOURCE_EXHAUSTED"
+    message = "The body inflates to more than {limit} bytes, or needs a larger window."
+
+
+class UnsupportedEncoding(ConstellationError):
+    code = "unsupported_encoding"
+    http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    grpc_status = "INVALID_ARGUMENT"
+    message = "Content-Encoding {encoding} isn't known. Accepted: {accepted}."
+
+
+class UnsupportedMediaType(ConstellationError):
+    code = "unsupported_media_type"
+    http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    grpc_status = "INVALID_ARGUMENT"
+    message = "Content-Type {media_type} isn't known here. Accepted: {accepted}."
+
+
+class NotAcceptable(ConstellationError):
+    code = "not_acceptable"
+    http_status = HTTPStatus.NOT_ACCEPTABLE
+    grpc_status = "INVALID_ARGUMENT"
+    message = "The Accept header excludes every format there is: {available}."
+
+
+class Overloaded(ConstellationError):
+    code = "overloaded"
+    http_status = HTTPStatus.SERVICE_UNAVAILABLE
+    grpc_status = "RESOURCE_EXHAUSTED"
+    message = "More requests are under way than can be answered. Try again later."
+
+
+class NotFound(ConstellationError):
+    code = "not_found"
+    http_status = HTTPStatus.NOT_FOUND
+    grpc_status = "NOT_FOUND"
+    message = "There is nothing at this address."
+
+
+class MethodNotAllowed(ConstellationError):
+    code = "method_not_allowed"
+    http_status = HTTPStatus.METHOD_NOT_ALLOWED
+    grpc_status = "UNIMPLEMENTED"
+    message = "{method} isn't possible here. Accepted: {accepted}."
+
+
+class NotAuthenticated(ConstellationError):
+    code = "not_authenticated"
+    http_status = HTTPStatus.UNAUTHORIZED
+    grpc_status = "UNAUTHENTICATED"
+    message = "{problem}"
+
+
+class PermissionDenied(ConstellationError):
+    code = "permission_denied"
+    http_status = HTTPStatus.FORBIDDEN
+    grpc_status = "PERMISSION_DENIED"
+    message = "{problem}"
+
+
+class BadRequest(ConstellationError):
+    """Refused by HTTP itself: a Host header or a form that can't be."""
+
+    code = "bad_request"
+    http_status = HTTPStatus.BAD_REQUEST
+    grpc_status = "INVALID_ARGUMENT"
+    message = "The request isn't well-formed."

@@ -1,0 +1,56 @@
+"""How busy this process is: when to shed a request, and when TVs come back.
+
+Shedding happens before a body is read, so that a process with too much to do spends
+next to nothing on what it can't do.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sync.exceptions import Overloaded
+
+#: Requests of TVs under way at once in one process. A few fewer than the threads it
+#: is given, so that probes and operators always find one.
+IN_FLIGHT_LIMIT = 28
+
+#: A TV comes back within this time; an idle process uses the first half, a busy one
+#: the second.
+NEXT_SYNC_SECONDS = (300, 900)
+
+#: Spread, so that those who were sent away don't come back together.
+RETRY_AFTER_SECONDS = (10, 60)
+
+_lock = threading.Lock()
+_in_flight = 0
+
+
+@contextmanager
+def admitted() -> Iterator[None]:
+    """Count a request while it is answered; refuse it if there are too many."""
+    global _in_flight
+    with _lock:
+        if _in_flight >= IN_FLIGHT_LIMIT:
+            raise Overloaded(retry_after_seconds=random.randint(*RETRY_AFTER_SECONDS))
+        _in_flight += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _in_flight -= 1
+
+
+def used_fraction() -> float:
+    """Share of this process's places taken, the caller's own included; 0 to 1."""
+    return min(1.0, _in_flight / IN_FLIGHT_LIMIT)
+
+
+def next_sync_seconds() -> int:
+    """Choose when a TV comes back: spread, and later the busier the process is."""
+    earliest, latest = NEXT_SYNC_SECONDS
+    half = (latest - earliest) / 2
+    start = earliest + half * used_fraction()
+    return round(random.uniform(start, start + half))

@@ -1,0 +1,47 @@
+"""Successful answers: JSON, encoded as the caller likes, cacheable where it may be."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseNotModified
+from django.utils.cache import get_conditional_response, patch_vary_headers
+
+from sync import encodings
+
+
+def json(
+    request: HttpRequest, body: bytes, *, status: HTTPStatus = HTTPStatus.OK
+) -> HttpResponse:
+    """Answer one caller; nobody may keep it for another."""
+    reply = _encoded(request, body, status)
+    reply["Cache-Control"] = "no-store"
+    return reply
+
+
+def cacheable_json(
+    request: HttpRequest, body: bytes, *, max_age: timedelta
+) -> HttpResponse | HttpResponseNotModified:
+    """Answer what is the same for every TV: 304 if the caller has it already."""
+    reply = _encoded(request, body, HTTPStatus.OK)
+    # Public, since a shared cache would not keep an answer to Authorization otherwise.
+    reply["Cache-Control"] = f"public, max-age={int(max_age.total_seconds())}"
+    # Weak: the same for each encoding.
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+    reply["ETag"] = etag
+    conditional = get_conditional_response(request, etag, response=reply)
+    assert conditional is not None
+    return conditional
+
+
+def _encoded(request: HttpRequest, body: bytes, status: HTTPStatus) -> HttpResponse:
+    accept_encoding = request.headers.get("Accept-Encoding", "")
+    encoded, encoding = encodings.encode(body, accept_encoding)
+    reply = HttpResponse(encoded, status=status, content_type="application/json")
+    if encoding:
+        reply["Content-Encoding"] = encoding
+    patch_vary_headers(reply, ["Accept-Encoding"])
+    return reply

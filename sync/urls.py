@@ -1,0 +1,23 @@
+"""Every address below ``/api/v1/``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from sync.views.content import ContentViewSet
+from sync.views.devices import DeviceViewSet
+from sync.views.info import InfoViewSet
+from sync.views.operators import ShardViewSet, StatisticsViewSet
+from sync.views.publications import PublicationViewSet
+from sync.views.sync import SyncViewSet
+
+urlpatterns = [
+    path("devices", DeviceViewSet.as_view({"post": "create"})),
+    path("devices/<str:pk>", DeviceViewSet.as_view({"delete": "destroy"})),
+    path("sync", SyncViewSet.as_view({"post": "create"})),
+    path("publications/current", PublicationViewSet.as_view({"get": "current"})),
+    path("content", ContentViewSet.as_view({"get": "list", "post": "create"})),
+    path("stats", StatisticsViewSet.as_view({"get": "list"})),
+    path("shards", ShardViewSet.as_view({"get": "list"})),
+    path("info", InfoViewSet.as_view({"get": "list"})),
+]

@@ -1,0 +1,1 @@
+"""REST: each view parses, calls and answers; what is decided, others decide."""

@@ -1,0 +1,78 @@
+"""``GET /api/v1/info``: what this server is, and every limit it enforces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+
+from federation import selectors
+from patterns.context import (
+    CONTENT_ID_LENGTH,
+    CONTENT_IDS_LIMIT,
+    GENRE_HINTS_LIMIT,
+    GENRE_LENGTH,
+)
+from patterns.vectors import EMBEDDING_DIMENSIONS
+from shards import reaching
+from shards.exceptions import ControlUnavailable
+from sync import encodings, fields, load, parsers, replies
+from sync.renderers import JsonRenderer, dumps
+from sync.version import VERSION
+from sync.views.content import CONTENTS_PER_REQUEST
+from sync.views.door import DoorViewSet
+
+
+class InfoViewSet(DoorViewSet):
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+
+    def list(self, request: Request) -> HttpResponse:
+        return replies.json(request, dumps(_info()))
+
+
+def _info() -> dict[str, Any]:
+    earliest, latest = load.NEXT_SYNC_SECONDS
+    return {
+        "name": "Constellation",
+        "version": VERSION,
+        "global_version": _global_version(),
+        "media_types": [JsonRenderer.media_type],
+        "encodings": [*encodings.ACCEPTED_ENCODINGS, "identity"],
+        "limits": {
+            "body_bytes": settings.BODY_LIMIT_BYTES,
+            "inflated_bytes": settings.INFLATED_LIMIT_BYTES,
+            "zstd_window_bytes": encodings.ZSTD_WINDOW_LIMIT_BYTES,
+            "depth": parsers.DEPTH_LIMIT,
+            "patterns_per_sync": settings.PATTERNS_PER_SYNC,
+            "patterns_per_device": settings.PATTERNS_PER_DEVICE,
+            "content_ids_per_pattern": CONTENT_IDS_LIMIT,
+            "content_id_length": CONTENT_ID_LENGTH,
+            "genre_hints_per_pattern": GENRE_HINTS_LIMIT,
+            "genre_hint_length": GENRE_LENGTH,
+            "embedding_dimensions": EMBEDDING_DIMENSIONS,
+            "embedding_norm_min": fields.NORM_MIN,
+            "embedding_norm_max": fields.NORM_MAX,
+            "contents_per_request": CONTENTS_PER_REQUEST,
+        },
+        "quality_threshold": settings.QUALITY_THRESHOLD,
+        "federation": {
+            "min_quality_threshold": settings.MIN_QUALITY_THRESHOLD,
+            "min_devices_per_pattern": settings.MIN_DEVICES_PER_PATTERN,
+            "min_source_count": settings.MIN_SOURCE_COUNT,
+            "interval_seconds": settings.FEDERATION_INTERVAL_SECS,
+        },
+        "next_sync_seconds": {"min": earliest, "max": latest},
+    }
+
+
+def _global_version() -> int | None:
+    """None while the control database is down: the limits hold all the same."""
+    try:
+        with reaching.control():
+            return selectors.current_version()
+    except ControlUnavailable:
+        return None
