@@ -6,6 +6,7 @@ Everything defaults to what is safe on one machine without any configuration.
 from __future__ import annotations
 
 import structlog
+from django.templatetags.static import static
 
 from constellation_site import environment, secret
 from constellation_site.database_settings import databases
@@ -170,8 +171,32 @@ UNFOLD = {
     "SITE_HEADER": "Constellation",
     "SITE_SUBHEADER": "Fleet learning",
     "SITE_SYMBOL": "planet",
+    "SITE_URL": None,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda _request: static("console/console.css")],
+    "DASHBOARD_CALLBACK": "constellation_site.console.overview.context",
+    "SIDEBAR": {
+        "navigation": "constellation_site.console.navigation.sidebar",
+        "command_search": True,
+    },
+    # Not the models: some of their tables are too large to be searched.
+    "COMMAND": {"search_callback": "constellation_site.console.navigation.find"},
+    "COLORS": {
+        "primary": {  # indigo
+            "50": "oklch(96.2% .018 272.3)",
+            "100": "oklch(93% .034 272.8)",
+            "200": "oklch(87% .065 274)",
+            "300": "oklch(78.5% .115 274.7)",
+            "400": "oklch(67.3% .182 276.9)",
+            "500": "oklch(58.5% .233 277.1)",
+            "600": "oklch(51.1% .262 277)",
+            "700": "oklch(45.7% .24 277)",
+            "800": "oklch(39.8% .195 277.4)",
+            "900": "oklch(35.9% .144 278.7)",
+            "950": "oklch(25.7% .09 281.3)",
+        },
+    },
 }
 
 # Logs: one line an event on standard error

@@ -1,0 +1,456 @@
+"""Shards and enrolment batches. A single TV has its own page: the look-up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.db.models import F, FloatField, Q, QuerySet
+from django.db.models.functions import Cast
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from shards.admin_base import Confirmation, ConsoleAdmin, cell, is_confirmed
+from shards.condition import (
+    NEARLY_FULL_FRACTION,
+    OBSERVATION_STALE_AFTER,
+    Sight,
+    sight_of,
+)
+from shards.models import EnrolmentBatch, Shard
+from shards.services import batches, shards
+
+SHARD_TONES = {
+    Shard.Status.ACTIVE: "success",
+    Shard.Status.DRAINING: "warning",
+}
+BATCH_TONES = {
+    EnrolmentBatch.Status.OPEN: "success",
+    EnrolmentBatch.Status.CLOSED: "",
+    EnrolmentBatch.Status.REVOKED: "danger",
+}
+SIGHT_TONES = {
+    Sight.REACHABLE: "success",
+    Sight.UNREACHABLE: "danger",
+    Sight.STALE: "warning",
+    Sight.UNSEEN: "",
+}
+
+USED_FRACTION = Cast(F("device_count"), FloatField()) / F("max_devices")
+
+
+class RegionFilter(admin.SimpleListFilter):
+    title = "region"
+    parameter_name = "region"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        # There are as many shards as databases: a table of hundreds at most.
+        regions = set(Shard.objects.values_list("region", flat=True))
+        return [(region, region) for region in sorted(regions)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(region=self.value()) if self.value() else queryset
+
+
+class ConditionFilter(admin.SimpleListFilter):
+    """The lists behind the first page's warnings."""
+
+    title = "condition"
+    parameter_name = "condition"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("nearly_full", "Nearly full"),
+            ("unreachable", "Unreachable"),
+            ("stale", "Not observed lately"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        fresh = Q(observed_at__gte=timezone.now() - OBSERVATION_STALE_AFTER)
+        match self.value():
+            case "nearly_full":
+                return queryset.filter(used__gte=NEARLY_FULL_FRACTION)
+            case "unreachable":
+                return queryset.filter(fresh, is_reachable=False)
+            case "stale":
+                return queryset.filter(~fresh | Q(observed_at=None))
+        return queryset
+
+
+@admin.register(Shard)
+class ShardAdmin(ConsoleAdmin):
+    list_display = (
+        "identity",
+        "region",
+        "state",
+        "capacity",
+        "active",
+        "rate",
+        "latency",
+        "freshness",
+    )
+    list_filter = ("status", RegionFilter, ConditionFilter)
+    search_fields = ("name__istartswith",)
+    search_help_text = "The beginning of a shard's name."
+    ordering = ("id",)
+    actions = ("drain", "activate")
+    actions_detail = ("drain_this", "activate_this")
+    fieldsets = (
+        (None, {"fields": ("name", "region", "max_devices")}),
+        ("Where its TVs find it", {"fields": ("sync_url", "grpc_target")}),
+        (
+            "As last seen",
+            {
+                "fields": (
+                    "state",
+                    "capacity",
+                    "active",
+                    "stored_patterns",
+                    "rate",
+                    "latency",
+                    "freshness",
+                )
+            },
+        ),
+    )
+    readonly_fields = (
+        "state",
+        "capacity",
+        "active",
+        "stored_patterns",
+        "rate",
+        "latency",
+        "freshness",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Shard]:
+        queryset: QuerySet[Shard] = super().get_queryset(request)
+        return queryset.annotate(used=USED_FRACTION)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A shard begins with its database: `manage.py shard add`."""
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Any | None = None
+    ) -> bool:
+        return False
+
+    @display(description="shard", ordering="id", header=True)
+    def identity(self, shard: Shard) -> tuple[str, str]:
+        return shard.name, f"shard {shard.id}"
+
+    @display(description="status", ordering="status", label=SHARD_TONES)
+    def state(self, shard: Shard) -> tuple[str, str]:
+        return shard.status, shard.get_status_display()
+
+    @admin.display(description="TVs", ordering="used")
+    def capacity(self, shard: Shard) -> SafeString:
+        return cell("console/capacity.html", shard=shard)
+
+    @admin.display(description="active", ordering="active_device_count")
+    def active(self, shard: Shard) -> str:
+        return f"{shard.active_device_count:,}"
+
+    @admin.display(description="patterns", ordering="pattern_count")
+    def stored_patterns(self, shard: Shard) -> str:
+        return f"{shard.pattern_count:,}"
+
+    @admin.display(description="syncs a minute", ordering="syncs_per_minute")
+    def rate(self, shard: Shard) -> str:
+        return f"{shard.syncs_per_minute:,.0f}"
+
+    @admin.display(description="latency", ordering="mean_latency_ms")
+    def latency(self, shard: Shard) -> str:
+        return f"{shard.mean_latency_ms:,.1f} ms"
+
+    @admin.display(description="seen", ordering="observed_at")
+    def freshness(self, shard: Shard) -> SafeString:
+        sight = sight_of(shard, now=timezone.now())
+        return cell(
+            "console/freshness.html", shard=shard, sight=sight, tone=SIGHT_TONES[sight]
+        )
+
+    @admin.action(description="Drain: take no new TVs", permissions=["change"])
+    def drain(
+        self, request: HttpRequest, queryset: QuerySet[Shard]
+    ) -> HttpResponse | None:
+        chosen = list(queryset)
+        if not is_confirmed(request):
+            return self.confirm(request, _draining(chosen))
+        self.carry_out(request, chosen, act=_drain, done="drained")
+        return None
+
+    @admin.action(description="Activate: take new TVs again", permissions=["change"])
+    def activate(
+        self, request: HttpRequest, queryset: QuerySet[Shard]
+    ) -> HttpResponse | None:
+        chosen = list(queryset)
+        if not is_confirmed(request):
+            return self.confirm(request, _activating(chosen))
+        self.carry_out(request, chosen, act=_activate, done="activated")
+        return None
+
+    @action(description="Drain", permissions=["change"], url_path="drain")
+    def drain_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, self.drain)
+
+    @action(description="Activate", permissions=["change"], url_path="activate")
+    def activate_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, self.activate)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer what the shard's status leaves to do."""
+        shard = self.get_object(request, unquote(str(object_id)))
+        offered = (
+            "drain" if shard and shard.status == Shard.Status.ACTIVE else "activate"
+        )
+        actions = super().get_actions_detail(request, object_id)
+        return [each for each in actions if each.path == offered]
+
+
+def _draining(chosen: list[Shard]) -> Confirmation:
+    tv_count = sum(shard.device_count for shard in chosen)
+    return Confirmation(
+        title=f"Drain {_these(chosen)}?",
+        consequences=[
+            "New TVs go to other shards; if none has room, they are refused.",
+            f"The {tv_count:,} TVs that live there go on syncing as before.",
+        ],
+        button="Drain",
+        objects=[str(shard) for shard in chosen],
+    )
+
+
+def _activating(chosen: list[Shard]) -> Confirmation:
+    return Confirmation(
+        title=f"Activate {_these(chosen)}?",
+        consequences=["New TVs are placed there again, up to its capacity."],
+        button="Activate",
+        objects=[str(shard) for shard in chosen],
+    )
+
+
+def _these(chosen: list[Any]) -> str:
+    return str(chosen[0]) if len(chosen) == 1 else f"{len(chosen)} of them"
+
+
+def _drain(shard: Shard) -> str:
+    shards.drain_shard(shard)
+    return "Drained."
+
+
+def _activate(shard: Shard) -> str:
+    shards.activate_shard(shard)
+    return "Activated."
+
+
+@admin.register(EnrolmentBatch)
+class EnrolmentBatchAdmin(ConsoleAdmin):
+    list_display = ("name", "region_or_any", "state", "fill", "created_at")
+    list_filter = ("status",)
+    search_fields = ("name__startswith",)
+    search_help_text = "The beginning of a batch's name."
+    actions = ("close", "reopen", "revoke")
+    actions_detail = ("close_this", "reopen_this", "revoke_this")
+    fieldsets = ((None, {"fields": ("name", "region", "max_devices")}),)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any | None = None) -> Any:
+        if obj is None:
+            return self.fieldsets
+        so_far = {"fields": ("state", "fill", "created_at")}
+        return (*self.fieldsets, ("So far", so_far))
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: EnrolmentBatch | None = None
+    ) -> tuple[str, ...]:
+        return ("state", "fill", "created_at") if obj else ()
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: EnrolmentBatch | None = None
+    ) -> bool:
+        """Closed, not deleted: TVs name their batch, and looking whether any does
+        would read the whole directory of TVs.
+        """
+        return False
+
+    def has_revoke_permission(
+        self, request: HttpRequest, obj: Any | None = None
+    ) -> bool:
+        """Cutting off every TV of a batch is an administrator's decision."""
+        return request.user.has_perm("shards.delete_enrolmentbatch")
+
+    @admin.display(description="region", ordering="region")
+    def region_or_any(self, batch: EnrolmentBatch) -> str:
+        return batch.region or "any"
+
+    @display(description="status", ordering="status", label=BATCH_TONES)
+    def state(self, batch: EnrolmentBatch) -> tuple[str, str]:
+        return batch.status, batch.get_status_display()
+
+    @admin.display(description="TVs", ordering="device_count")
+    def fill(self, batch: EnrolmentBatch) -> SafeString:
+        share = batch.device_count / batch.max_devices if batch.max_devices else None
+        return cell("console/batch_fill.html", batch=batch, share=share)
+
+    def save_model(
+        self, request: HttpRequest, obj: EnrolmentBatch, form: Any, change: bool
+    ) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        made = batches.create_batch(
+            name=obj.name, region=obj.region, max_devices=obj.max_devices
+        )
+        # The admin goes on with its own object, which thereby is the batch made.
+        obj.__dict__.update(made.batch.__dict__)
+        request.enrolment_key = made.enrolment_key  # type: ignore[attr-defined]
+
+    def response_add(
+        self,
+        request: HttpRequest,
+        obj: EnrolmentBatch,
+        post_url_continue: str | None = None,
+    ) -> HttpResponse:
+        """Show the key in this one answer: a message would keep it in a cookie."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"{obj} is open",
+            "batch": obj,
+            "enrolment_key": request.enrolment_key,  # type: ignore[attr-defined]
+            "batch_url": self.page_url(obj),
+        }
+        response = TemplateResponse(request, "console/new_batch.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @admin.action(description="Close: take no new TVs", permissions=["change"])
+    def close(
+        self, request: HttpRequest, queryset: QuerySet[EnrolmentBatch]
+    ) -> HttpResponse | None:
+        chosen = list(queryset)
+        if not is_confirmed(request):
+            return self.confirm(request, _closing(chosen))
+        self.carry_out(request, chosen, act=_close, done="closed")
+        return None
+
+    @admin.action(description="Reopen: take new TVs again", permissions=["change"])
+    def reopen(
+        self, request: HttpRequest, queryset: QuerySet[EnrolmentBatch]
+    ) -> HttpResponse | None:
+        chosen = list(queryset)
+        if not is_confirmed(request):
+            return self.confirm(request, _reopening(chosen))
+        self.carry_out(request, chosen, act=_reopen, done="reopened")
+        return None
+
+    @admin.action(description="Revoke: cut off all its TVs", permissions=["revoke"])
+    def revoke(
+        self, request: HttpRequest, queryset: QuerySet[EnrolmentBatch]
+    ) -> HttpResponse | None:
+        chosen = list(queryset)
+        if not is_confirmed(request):
+            return self.confirm(request, _revoking(chosen))
+
+        def act(batch: EnrolmentBatch) -> str:
+            return self._revoke(request, batch)
+
+        self.carry_out(request, chosen, act=act, done="revoked")
+        return None
+
+    @action(description="Close", permissions=["change"], url_path="close")
+    def close_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, self.close)
+
+    @action(description="Reopen", permissions=["change"], url_path="reopen")
+    def reopen_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, self.reopen)
+
+    @action(
+        description="Revoke",
+        permissions=["revoke"],
+        url_path="revoke",
+        variant=ActionVariant.DANGER,
+    )
+    def revoke_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, self.revoke)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer what the batch's status leaves to do."""
+        batch = self.get_object(request, unquote(str(object_id)))
+        offered = {
+            EnrolmentBatch.Status.OPEN: ("close", "revoke"),
+            EnrolmentBatch.Status.CLOSED: ("reopen", "revoke"),
+            # Again, for the shards that didn't answer the first time.
+            EnrolmentBatch.Status.REVOKED: ("revoke",),
+        }
+        paths = offered[EnrolmentBatch.Status(batch.status)] if batch else ()
+        actions = super().get_actions_detail(request, object_id)
+        return [each for each in actions if each.path in paths]
+
+    def _revoke(self, request: HttpRequest, batch: EnrolmentBatch) -> str:
+        revocation = batches.revoke_batch(batch)
+        outcome = f"{revocation.revoked_count:,} TVs revoked."
+        self.message_user(request, f"{batch}: {outcome}", messages.SUCCESS)
+        if not revocation.failed_shards:
+            return outcome
+        failed = ", ".join(map(str, revocation.failed_shards))
+        warning = f"Shards {failed} didn't answer; revoke again once they do."
+        self.message_user(request, f"{batch}: {warning}", messages.WARNING)
+        return f"{outcome} {warning}"
+
+
+def _closing(chosen: list[EnrolmentBatch]) -> Confirmation:
+    return Confirmation(
+        title=f"Close {_these(chosen)}?",
+        consequences=[
+            "No new TV can enrol with the key.",
+            f"The {_tv_count(chosen):,} TVs enrolled so far go on as before.",
+        ],
+        button="Close",
+        objects=[str(batch) for batch in chosen],
+    )
+
+
+def _reopening(chosen: list[EnrolmentBatch]) -> Confirmation:
+    return Confirmation(
+        title=f"Reopen {_these(chosen)}?",
+        consequences=["Whoever has the key can enrol TVs again."],
+        button="Reopen",
+        objects=[str(batch) for batch in chosen],
+    )
+
+
+def _revoking(chosen: list[EnrolmentBatch]) -> Confirmation:
+    return Confirmation(
+        title=f"Revoke {_these(chosen)}?",
+        consequences=[
+            f"{_tv_count(chosen):,} TVs are refused from their next sync on.",
+            "No TV can enrol with the key, and the batch can't be reopened.",
+            "What these TVs taught the fleet so far stays in what is published.",
+            "Every shard is visited, which takes a while on a large fleet.",
+        ],
+        button="Revoke for good",
+        is_dangerous=True,
+        objects=[f"{batch}: {batch.device_count:,} TVs" for batch in chosen],
+    )
+
+
+def _tv_count(chosen: list[EnrolmentBatch]) -> int:
+    return sum(batch.device_count for batch in chosen)
+
+
+def _close(batch: EnrolmentBatch) -> str:
+    batches.close_batch(batch)
+    return "Closed."
+
+
+def _reopen(batch: EnrolmentBatch) -> str:
+    batches.reopen_batch(batch)
+    return "Reopened."
