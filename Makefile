@@ -21,15 +21,15 @@ test: $(DEV_STAMP) system-packages lint types ## Lint, types, migrations, then e
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(DEV_STAMP) ## Format and lint, without changing anything
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
 
 types: $(DEV_STAMP) ## Check types, strictly
-	$(BIN)/mypy .
+	$(BIN)/python -m mypy .
 
 lock: $(DEV_STAMP) ## Compile requirements*.in into hash-pinned requirements*.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
+	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 clean: ## Remove the environment and caches; data in .constellation stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -42,9 +42,10 @@ $(VENV)/.created:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments." >&2; \
 	  echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Making a virtual environment in $(VENV)"
-	@rm -rf $(VENV)
-	@$(PYTHON) -m venv $(VENV)
+	@# One that works is kept, whoever made it.
+	@$(BIN)/python -c 'import pip' 2>/dev/null || { \
+	  echo "Making a virtual environment in $(VENV)"; \
+	  $(PYTHON) -m venv --clear $(VENV); }
 	@touch $@
 
 $(SERVER_STAMP): requirements.txt $(VENV)/.created
