@@ -29,7 +29,7 @@ types: $(DEV_STAMP) ## Check types, strictly
 
 lock: $(DEV_STAMP) ## Compile requirements*.in into hash-pinned requirements*.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
-	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean: ## Remove the environment and caches; data in .constellation stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
