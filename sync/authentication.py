@@ -59,12 +59,9 @@ class OnlyDeviceAuthentication(DeviceAuthentication):
         return _caller(request.headers.get("Authorization"))
 
 
-#: A TV, or an operator with a session or an API token.
-CALLERS: list[type[BaseAuthentication]] = [
-    DeviceAuthentication,
-    SessionAuthentication,
-    TokenAuthentication,
-]
+def callers() -> list[type[BaseAuthentication]]:
+    """A TV, or an operator with a session or an API token."""
+    return [DeviceAuthentication, SessionAuthentication, TokenAuthentication]
 
 
 class IsDevice(BasePermission):

@@ -23,7 +23,7 @@ from patterns.services.content import ContentItem
 from patterns.vectors import as_array
 from shards import reaching
 from sync import fields, replies
-from sync.authentication import CALLERS
+from sync.authentication import callers
 from sync.renderers import dumps
 from sync.views.door import DoorViewSet
 
@@ -53,7 +53,7 @@ class MayWriteContent(BasePermission):
 
 
 class ContentViewSet(DoorViewSet):
-    authentication_classes = CALLERS
+    authentication_classes = callers()
     permission_classes = [MayWriteContent]
 
     def list(self, request: Request) -> HttpResponseBase:

@@ -16,7 +16,7 @@ from federation.models import Publication
 from shards import reaching
 from shards.databases import CONTROL_ALIAS, shard_alias
 from sync import replies
-from sync.authentication import CALLERS, DeviceCaller, check_shard_is_served
+from sync.authentication import DeviceCaller, callers, check_shard_is_served
 from sync.renderers import dumps
 from sync.views.door import DoorViewSet
 
@@ -25,7 +25,7 @@ MAX_AGE = timedelta(seconds=60)
 
 
 class PublicationViewSet(DoorViewSet):
-    authentication_classes = CALLERS
+    authentication_classes = callers()
     permission_classes = [IsAuthenticated]
 
     def current(self, request: Request) -> HttpResponseBase:

@@ -1,0 +1,107 @@
+"""A TV of a test: it speaks JSON to the real address, through Django's test client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import orjson
+from django.http import HttpResponse
+from django.test import Client
+
+from patterns.models import Pattern
+
+SYNC = "/api/v1/sync"
+
+
+def embedding(seed: int) -> list[float]:
+    """A random direction, the same for the same seed."""
+    vector = np.random.default_rng(seed).normal(size=384)
+    return (vector / np.linalg.norm(vector)).tolist()
+
+
+def addition(pattern_id: UUID | None = None, *, seed: int = 1, **parts: Any) -> dict:
+    """A complete addition, good enough to be stored."""
+    return {
+        "id": str(pattern_id or uuid4()),
+        "embedding": embedding(seed),
+        "success_rate": 0.83,
+        "sample_count": 12,
+        "context": {
+            "time_of_day": "evening",
+            "day_of_week": "saturday",
+            "content_type": "movie",
+            "genre_hints": ["thriller"],
+            "content_ids": ["tt0133093"],
+        },
+        "created_at": 1_764_000_000,
+        "updated_at": 1_764_000_000,
+    } | parts
+
+
+def update(pattern_id: UUID, rate: float = 0.9, samples: int = 3) -> dict:
+    return {
+        "id": str(pattern_id),
+        "new_success_rate": rate,
+        "additional_samples": samples,
+    }
+
+
+@dataclass
+class Television:
+    """One enrolled TV."""
+
+    device_id: UUID
+    shard_alias: str
+    token: str
+    #: The last version it sent and heard an answer to.
+    local_version: int = 0
+    client: Client = field(default_factory=Client)
+
+    @property
+    def authorization(self) -> str:
+        return f"Device {self.token}"
+
+    def body(
+        self,
+        *,
+        added: list[Any] | None = None,
+        updated: list[Any] | None = None,
+        removed: list[Any] | None = None,
+        local_version: int | None = None,
+        **rest: Any,
+    ) -> dict[str, Any]:
+        """A request; by default its version is the next one."""
+        return {
+            "device_id": str(self.device_id),
+            "delta": {
+                "patterns_added": added or [],
+                "patterns_updated": updated or [],
+                "patterns_removed": [str(pattern_id) for pattern_id in removed or []],
+                "local_version": self.local_version + 1
+                if local_version is None
+                else local_version,
+            },
+        } | rest
+
+    def post(self, body: Any, **headers: str) -> HttpResponse:
+        """Send anything at all as JSON; bytes go as they are."""
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        content_type = headers.pop("content_type", "application/json")
+        sent = {"authorization": self.authorization} | headers
+        return self.client.post(SYNC, data, content_type=content_type, headers=sent)
+
+    def sync(self, **parts: Any) -> dict[str, Any]:
+        """Send a delta that is expected to be applied, and return the reply."""
+        response = self.post(self.body(**parts))
+        assert response.status_code == 200, response.content
+        reply = response.json()
+        self.local_version = reply["local_version"]
+        return reply
+
+    def stored(self) -> dict[UUID, Pattern]:
+        """What the database has of it."""
+        mine = Pattern.objects.using(self.shard_alias).filter(device_id=self.device_id)
+        return {pattern.pattern_id: pattern for pattern in mine}
