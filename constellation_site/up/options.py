@@ -32,6 +32,11 @@ class Options:
         return self.home / "fleet_enrolment_key"
 
     @property
+    def fleet_directory(self) -> Path:
+        """What the simulated TVs remember."""
+        return self.home / "fleet"
+
+    @property
     def rest_url(self) -> str:
         return f"http://{local_address(self.rest_address)}"
 

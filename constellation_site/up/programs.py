@@ -56,11 +56,12 @@ def fleet(options: Options) -> Program:
 
 
 def _fleet(options: Options) -> list[str]:
-    key = options.enrolment_key_file
     return [
         *("--tvs", str(options.demo_tvs)),
         *("--url", options.rest_url),
-        *("--enrolment-key-file", str(key)),
+        *("--enrolment-key-file", str(options.enrolment_key_file)),
+        # The same TVs the next time: a TV that is switched on again is no new TV.
+        *("--state", str(options.fleet_directory)),
     ]
 
 

@@ -26,7 +26,7 @@ from constellation_site.up import (
     programs,
     readiness,
 )
-from constellation_site.up.errors import StopRequested
+from constellation_site.up.errors import StopRequested, UpError
 from constellation_site.up.options import Options
 from constellation_site.up.postgres import Postgres
 from constellation_site.up.supervisor import TICK_SECONDS, Program, Supervisor
@@ -129,10 +129,13 @@ class House:
         if current_version() > 0:
             return
         tvs = self._options.demo_tvs
-        self._terminal.say(f"Enrolling {tvs} simulated TVs, which sync")
-        self._run(programs.first_syncs(self._options))
-        self._terminal.say("Running the first federation round")
-        self._run(programs.first_round())
+        try:
+            self._terminal.say(f"Enrolling {tvs} simulated TVs, which sync")
+            self._run(programs.first_syncs(self._options))
+            self._terminal.say("Running the first federation round")
+            self._run(programs.first_round())
+        except UpError as exc:  # the server is fine without, and can be looked into
+            self._terminal.say(str(exc))
 
     def _run(self, program: Program) -> None:
         self._supervisor.run(program, meanwhile=self._tend)
