@@ -34,9 +34,10 @@ from .sampling import PatternSample
 #: Patterns that the cells are fitted to: 64 for each of 4,096 cells.
 SAMPLE_CAPACITY = 1 << 18
 
-# Cells are opened for half as many patterns as make a publishable one; what proves too
-# small is dissolved again. Opening fewer misses small clusters.
-_PATTERNS_PER_OPENING = 2
+# A cell is opened for as many patterns as a publishable one needs, but at least for
+# these: the spread of a handful of patterns cannot be told. What proves too
+# small is dissolved again.
+_PATTERNS_PER_OPENING = 10
 
 # A cell known from a sample only needs this many sampled TVs to have a steady centre.
 _MIN_SAMPLED_DEVICES = 8
@@ -178,7 +179,7 @@ def fit_cells(
     60 (their parts 0.02 to 4 apart, they 2.8 to 18), whether isotropic, of low rank or
     made of popular contents; real film embeddings grow by less than 1.5 from edge to
     edge until only one giant cluster is left. No join may make a cluster of more than
-    three quarters of all weight: data without clusters of its own stays as fine as it is.
+    three quarters of all weight: data without clusters stays as fine as it is.
 
     Every product is exact, so the result does not depend on threads or on the order in
     which shards answered.
@@ -202,7 +203,8 @@ def fit_cells(
     if len(points) == 0:
         return previous
     required = _required_devices(sample, min_devices)
-    budget = min(max_cells, max(1, len(points) // (_PATTERNS_PER_OPENING * required)))
+    budget = max(1, len(points) // max(required, _PATTERNS_PER_OPENING))
+    budget = min(max_cells, budget)
 
     cells = _open(points, _largest(points, previous, budget), budget)
     cells = _iterate(points, cells, iterations)
