@@ -8,16 +8,23 @@ drains it says no. ``detailed`` names each component with its latency.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import wraps
 from http import HTTPStatus
+from typing import Any, TypeAlias
 
 from django.db import DatabaseError, connections
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_safe
+from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from constellation_site import drain
 from shards.databases import CONTROL_ALIAS, served_shard_ids, shard_alias
+from shards.exceptions import ConstellationError
+from sync import problems
+from sync.exceptions import MethodNotAllowed
+
+SAFE_METHODS = ("GET", "HEAD")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +37,41 @@ class Component:
     problem: str = ""
 
 
-@require_safe
-def live(_request: HttpRequest) -> JsonResponse:
+class NotReady(ConstellationError):
+    """What a probe hears beside what it asked for."""
+
+    code = "not_ready"
+    http_status = HTTPStatus.SERVICE_UNAVAILABLE
+    grpc_status = "UNAVAILABLE"
+    message = "This process isn't ready: {reason}."
+
+
+Probe: TypeAlias = Callable[[HttpRequest], HttpResponse]
+
+
+def safe(probe: Probe) -> Probe:
+    """Answer GET and HEAD, and refuse the rest like the API does."""
+
+    @wraps(probe)
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method not in SAFE_METHODS:
+            return problems.response(
+                MethodNotAllowed(
+                    method=request.method, accepted=", ".join(SAFE_METHODS)
+                )
+            )
+        return probe(request)
+
+    return answer
+
+
+@safe
+def live(_request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "ok"})
 
 
-@require_safe
-def ready(_request: HttpRequest) -> JsonResponse:
+@safe
+def ready(_request: HttpRequest) -> HttpResponse:
     """Answer 200 if this process should get traffic, else 503.
 
     The shards decide: TVs are answered without the control database. A process with
@@ -44,39 +79,45 @@ def ready(_request: HttpRequest) -> JsonResponse:
     fails the others.
     """
     if drain.is_draining():
-        return _answer("draining", HTTPStatus.SERVICE_UNAVAILABLE)
+        return _not_ready("it is draining", health="draining")
     shards = _check([shard_alias(i) for i in served_shard_ids()])
     if any(component.is_ok for component in shards):
-        return _answer("ok", HTTPStatus.OK)
-    return _answer("no shard answers", HTTPStatus.SERVICE_UNAVAILABLE)
+        return JsonResponse({"status": "ok"})
+    return _not_ready("none of its shards answers", health="down")
 
 
-@require_safe
-def detailed(_request: HttpRequest) -> JsonResponse:
+@safe
+def detailed(_request: HttpRequest) -> HttpResponse:
     """List every component; 503 if any of them is down."""
     aliases = [CONTROL_ALIAS, *(shard_alias(i) for i in served_shard_ids())]
     components = _check(aliases)
-    is_ok = all(c.is_ok for c in components) and not drain.is_draining()
-    return JsonResponse(
-        {
-            "status": "ok" if is_ok else "degraded",
-            "draining": drain.is_draining(),
-            "components": [
-                {
-                    "name": c.name,
-                    "status": "ok" if c.is_ok else "down",
-                    "latency_ms": round(c.latency_ms, 2),
-                    **({"problem": c.problem} if c.problem else {}),
-                }
-                for c in components
-            ],
-        },
-        status=HTTPStatus.OK if is_ok else HTTPStatus.SERVICE_UNAVAILABLE,
-    )
+    is_draining = drain.is_draining()
+    facts = {
+        "draining": is_draining,
+        "components": [_described(component) for component in components],
+    }
+    down = [component.name for component in components if not component.is_ok]
+    if down:
+        return _not_ready(
+            f"no answer from {', '.join(down)}", health="degraded", **facts
+        )
+    if is_draining:
+        return _not_ready("it is draining", health="degraded", **facts)
+    return JsonResponse({"status": "ok"} | facts)
 
 
-def _answer(status: str, http_status: HTTPStatus) -> JsonResponse:
-    return JsonResponse({"status": status}, status=http_status)
+def _described(component: Component) -> dict[str, Any]:
+    return {
+        "name": component.name,
+        "status": "ok" if component.is_ok else "down",
+        "latency_ms": round(component.latency_ms, 2),
+        **({"problem": component.problem} if component.problem else {}),
+    }
+
+
+def _not_ready(reason: str, **facts: Any) -> HttpResponse:
+    """Answer 503; ``health`` is the word, since a problem's ``status`` is a number."""
+    return problems.response(NotReady(reason=reason, **facts))
 
 
 def _check(aliases: list[str]) -> list[Component]:
