@@ -94,6 +94,7 @@ class House:
             time.sleep(TICK_SECONDS)
 
     def close(self) -> None:
+        self._terminal.hush()
         self._terminal.say("\nStopping")
         try:
             self._supervisor.stop()

@@ -26,6 +26,7 @@ class Terminal:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._is_hushed = False
         self._colours = itertools.cycle(COLOURS)
         self._colour_of: dict[str, str] = {}
 
@@ -35,7 +36,12 @@ class Terminal:
 
     def relay(self, name: str, line: str) -> None:
         """A line that a process has written."""
-        self._write(f"{self._label(name)} {line}")
+        if line and not self._is_hushed:
+            self._write(f"{self._label(name)} {line}")
+
+    def hush(self) -> None:
+        """Relay no more: what processes say when told to end is of no use."""
+        self._is_hushed = True
 
     def _label(self, name: str) -> str:
         label = f"{name:<{NAME_WIDTH}}|"
