@@ -16,13 +16,7 @@ from federation.kernels import EMBEDDING_DIMENSIONS
 from federation.models import GlobalPattern, Link, Trend
 from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResult
 
-#: How pgvector sends a vector: dimensions, an unused word, the components.
-VECTOR = np.dtype(
-    [("dimensions", ">i2"), ("unused", ">i2"), ("at", ">f4", (EMBEDDING_DIMENSIONS,))]
-)
-HALF_VECTOR = np.dtype(
-    [("dimensions", ">i2"), ("unused", ">i2"), ("at", ">f2", (EMBEDDING_DIMENSIONS,))]
-)
+#: What pgvector sends before a vector's components: their number, and zero.
 _VECTOR_HEADER = struct.pack(">hh", EMBEDDING_DIMENSIONS, 0)
 
 # Column and the type it is copied as; ``bytea`` passes a value's bytes through.
@@ -63,7 +57,7 @@ _LINK_COLUMNS = {
 def write_result(alias: str, version: int, result: RoundResult) -> None:
     """Copy a result in under its version; the caller holds the transaction."""
     with connections[alias].cursor() as cursor:
-        _copy_in(
+        copy_in(
             cursor,
             GlobalPattern._meta.db_table,
             _PATTERN_COLUMNS,
@@ -92,7 +86,7 @@ def write_result(alias: str, version: int, result: RoundResult) -> None:
                 )
             ),
         )
-        _copy_in(
+        copy_in(
             cursor,
             Trend._meta.db_table,
             _TREND_COLUMNS,
@@ -110,7 +104,7 @@ def write_result(alias: str, version: int, result: RoundResult) -> None:
                 for row in result.trends
             ),
         )
-        _copy_in(
+        copy_in(
             cursor,
             Link._meta.db_table,
             _LINK_COLUMNS,
@@ -163,29 +157,29 @@ def read_result(alias: str, version: int) -> RoundResult:
                 key=lambda link: link.content_id,
             )
         ),
-        embeddings=decode_vectors([row[2] for row in patterns], VECTOR),
+        embeddings=_as_matrix([row[2] for row in patterns]),
         source_counts=np.array([row[7] for row in patterns], dtype=np.int64),
     )
 
 
-def decode_vectors(
-    values: Sequence[bytes], dtype: np.dtype[Any]
-) -> NDArray[np.float32]:
-    """Turn what pgvector sent into one float32 array of shape (n, 384)."""
-    received = np.frombuffer(b"".join(values), dtype=dtype)
-    return received["at"].astype(np.float32)
+def _as_matrix(sent: Sequence[bytes]) -> NDArray[np.float32]:
+    """Turn what pgvector sent into a float32 array of shape (n, 384)."""
+    joined = b"".join([row[len(_VECTOR_HEADER) :] for row in sent])
+    components = np.frombuffer(joined, dtype=">f4")
+    return components.reshape(-1, EMBEDDING_DIMENSIONS).astype(np.float32)
 
 
-def _copy_in(
+def copy_in(
     cursor: CursorWrapper,
     table: str,
     columns: dict[str, str],
     rows: Iterable[tuple[Any, ...]],
 ) -> None:
+    """Write rows by binary ``COPY``; each column comes with the type it is sent as."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
-    with cursor.copy(statement) as copy:
+    with cursor.db.wrap_database_errors, cursor.copy(statement) as copy:
         copy.set_types(list(columns.values()))
         for row in rows:
             copy.write_row(row)
@@ -208,6 +202,6 @@ def copied_rows(
     cursor: CursorWrapper, statement: sql.Composable, types: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
     """Stream the rows of a binary ``COPY … TO STDOUT``."""
-    with cursor.copy(statement) as copy:
+    with cursor.db.wrap_database_errors, cursor.copy(statement) as copy:
         copy.set_types(types)
         yield from copy.rows()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from django.db import connections, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from numpy.typing import NDArray
 from pgvector.django import CosineDistance
 
@@ -43,6 +43,14 @@ def pointer(alias: str) -> Pointer:
 def current_version(alias: str = CONTROL_ALIAS) -> int:
     """Tell which version a shard gives its TVs; the control database's by default."""
     return pointer(alias).version
+
+
+def newest_version(alias: str) -> int:
+    """The highest version a database has, staged or published."""
+    newest: int | None = Publication.objects.using(alias).aggregate(
+        newest=Max("version")
+    )["newest"]
+    return newest or 0
 
 
 def recent_rounds(count: int = 50) -> QuerySet[FederationRound]:

@@ -1,0 +1,64 @@
+"""What can go wrong with rounds and publications."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from shards.exceptions import ConstellationError
+
+
+class RoundAlreadyRunning(ConstellationError):
+    code = "round_already_running"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "ABORTED"
+    message = (
+        "Round {round} is running (step: {step}). Try again when it is done; if its "
+        "process is gone, after {lease_until:%H:%M:%S} UTC, when its lease ends."
+    )
+
+
+class RoundLost(ConstellationError):
+    """This process was silent for so long that another gave its round up."""
+
+    code = "round_lost"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "ABORTED"
+    message = "Round {round} was given up by another process; nothing was published."
+
+
+class VersionWouldFall(ConstellationError):
+    code = "version_would_fall"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "{database} has version {newest} already; version {version} is older."
+
+
+class VersionNotStaged(ConstellationError):
+    code = "version_not_staged"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "{database} doesn't have version {version} with checksum {checksum}."
+
+
+class ChecksumMismatch(ConstellationError):
+    code = "checksum_mismatch"
+    http_status = HTTPStatus.INTERNAL_SERVER_ERROR
+    grpc_status = "DATA_LOSS"
+    message = (
+        "{database} gave version {version} back with checksum {found}; "
+        "{checksum} was written."
+    )
+
+
+class VersionNotKept(ConstellationError):
+    code = "version_not_kept"
+    http_status = HTTPStatus.NOT_FOUND
+    grpc_status = "NOT_FOUND"
+    message = "Version {version} isn't kept; there are: {kept}."
+
+
+class NothingToRollBack(ConstellationError):
+    code = "nothing_to_roll_back"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "No version before the current one ({version}) is kept."

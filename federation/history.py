@@ -1,0 +1,95 @@
+"""What a round leaves to the next: its cells, and how often each content was named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from django.db import connections
+
+from federation import selectors
+from federation.kernels import (
+    EMBEDDING_DIMENSIONS,
+    Cells,
+    ItemHistory,
+    Trend,
+    no_cells,
+)
+from federation.models import RoundCells, TrendHistory
+from federation.models import Trend as PublishedTrend
+from federation.rows import copy_in
+from shards.databases import CONTROL_ALIAS
+
+#: Only the last is needed; the others tell what cells were before a roll-back.
+KEPT_CELLS = 3
+
+
+def last_cells() -> Cells:
+    """Cells with their identities, as the last published round left them."""
+    kept = RoundCells.objects.order_by("-round_id").first()
+    if kept is None:
+        return no_cells()
+    return Cells(
+        ids=np.frombuffer(kept.cell_ids, dtype="<i8").astype(np.int64),
+        centroids=np.frombuffer(kept.centroids, dtype="<f4")
+        .reshape(-1, EMBEDDING_DIMENSIONS)
+        .astype(np.float32),
+        next_id=kept.next_cell,
+    )
+
+
+def last_history() -> dict[tuple[str, str], ItemHistory]:
+    kept = TrendHistory.objects.values_list(
+        "region", "item", "mean_rate", "effective_rounds"
+    )
+    return {
+        (region, item): ItemHistory(mean_rate, effective_rounds)
+        for region, item, mean_rate, effective_rounds in kept.iterator()
+    }
+
+
+def last_trends() -> list[Trend]:
+    """The current trends, for regions where nobody reports."""
+    current = PublishedTrend.objects.filter(version=selectors.current_version())
+    return [
+        Trend(
+            region=row.region,
+            item=row.item,
+            score=row.score,
+            rate=row.rate,
+            usual_rate=row.usual_rate,
+            device_count=row.device_count,
+        )
+        for row in current.order_by("region", "rank")
+    ]
+
+
+def keep(
+    round_id: int, cells: Cells, trend_history: Mapping[tuple[str, str], ItemHistory]
+) -> None:
+    """Replace what the round before left; part of the caller's transaction."""
+    RoundCells.objects.create(
+        round_id=round_id,
+        cell_ids=cells.ids.astype("<i8").tobytes(),
+        centroids=cells.centroids.astype("<f4").tobytes(),
+        next_cell=cells.next_id,
+    )
+    kept = RoundCells.objects.order_by("-round_id").values_list("round_id", flat=True)
+    RoundCells.objects.exclude(round_id__in=list(kept[:KEPT_CELLS])).delete()
+
+    TrendHistory.objects.all().delete()
+    with connections[CONTROL_ALIAS].cursor() as cursor:
+        copy_in(
+            cursor,
+            TrendHistory._meta.db_table,
+            {
+                "region": "varchar",
+                "item": "varchar",
+                "mean_rate": "float8",
+                "effective_rounds": "float8",
+            },
+            (
+                (region, item, each.mean_rate, each.effective_rounds)
+                for (region, item), each in trend_history.items()
+            ),
+        )

@@ -1,0 +1,152 @@
+"""``manage.py federate``: one round, or one after the other until SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from threading import Event
+from types import FrameType
+from typing import Any
+
+import structlog
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error, connections
+
+from federation import rounds
+from federation.metrics import serving
+from federation.progress import showing_steps
+from federation.report import RoundReport
+from shards import selectors
+from shards.exceptions import ConstellationError
+
+#: A fresh installation is looked at this often until it could publish something.
+WAITING_SECONDS = 10
+
+log = structlog.get_logger(__name__)
+
+
+class Command(BaseCommand):
+    help = (
+        "Learn from all shards and publish the result to all of them. Run it hourly, "
+        "or leave it running with --interval; use --dry-run to see what a changed "
+        "threshold would publish. Exit status 0: a new version is out, be it without "
+        "some shards, which are then named (partial). 1: the old version stays."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--interval",
+            type=int,
+            metavar="SECONDS",
+            help="Run a round this often, until SIGTERM, and serve metrics. "
+            "Without it: one round.",
+        )
+        parser.add_argument(
+            "--shard",
+            action="append",
+            dest="shards",
+            metavar="SHARD",
+            help="Ask only this shard, by name or number; may be repeated. For when "
+            "another is known to be broken. All shards get the result.",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Read and report, publish nothing."
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="Report each round as one JSON object on standard output.",
+        )
+        parser.add_argument(
+            "--metrics-addr",
+            default=":9091",
+            metavar="HOST:PORT",
+            help="Where --interval serves Prometheus (default: %(default)s).",
+        )
+
+    def handle(
+        self,
+        *_args: Any,
+        interval: int | None,
+        shards: list[str] | None,
+        dry_run: bool,
+        metrics_addr: str,
+        **options: Any,
+    ) -> None:
+        if interval is not None and (interval < 1 or dry_run):
+            raise CommandError(
+                "--interval takes seconds from 1, and doesn't go with --dry-run."
+            )
+        self._as_json = options["json"]
+        self._stop = Event()
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        if interval is None:
+            self._run_once(shards, dry_run=dry_run)
+            return
+        try:
+            with serving(metrics_addr):
+                self._run_until_stopped(interval, shards)
+        except OSError as exc:
+            raise CommandError(
+                f"Can't serve metrics on {metrics_addr}: {exc.strerror}. "
+                "Choose another address with --metrics-addr."
+            ) from exc
+
+    def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _run_once(self, shards: list[str] | None, *, dry_run: bool) -> None:
+        try:
+            report = self._round(shards, dry_run=dry_run)
+        except ConstellationError as exc:
+            raise CommandError(str(exc)) from exc
+        if not report.problem:
+            return
+        message = f"{report.status.capitalize()}: {report.problem}"
+        if not report.is_published:
+            raise CommandError(message)
+        self.stderr.write(self.style.WARNING(message))
+
+    def _run_until_stopped(self, interval: int, shards: list[str] | None) -> None:
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            pause = float(interval)
+            try:
+                if missing := rounds.waiting_for():
+                    log.info("waiting for a first round", missing=missing)
+                    pause = min(pause, WAITING_SECONDS)
+                else:
+                    self._log(self._round(shards))
+            except (ConstellationError, Error) as exc:
+                log.warning("round failed", problem=str(exc).strip())
+            except Exception:
+                # The next round may not meet it; a worker that is gone meets none.
+                log.exception("round failed")
+            finally:
+                # An hour from now they may be stale, or the database another one.
+                connections.close_all()
+            self._stop.wait(max(0.0, begun + pause - time.monotonic()))
+
+    def _round(self, shards: list[str] | None, *, dry_run: bool = False) -> RoundReport:
+        shard_ids = [selectors.shard_called(name).id for name in shards or ()]
+        with showing_steps() as progress:
+            report = rounds.run_round(
+                shard_ids=shard_ids or None,
+                dry_run=dry_run,
+                progress=progress,
+                should_stop=self._stop.is_set,
+            )
+        if self._as_json:
+            self.stdout.write(json.dumps(report.as_json()))
+        else:
+            self.stdout.write("\n".join(report.lines()))
+        return report
+
+    @staticmethod
+    def _log(report: RoundReport) -> None:
+        facts = {"round": report.round_id, "version": report.global_version}
+        if report.problem:
+            log.warning(report.status, **facts, problem=report.problem)
+        else:
+            log.info(report.status, **facts)

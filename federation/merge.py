@@ -1,0 +1,188 @@
+"""From the readings of all shards to the result of the round. Pure: no database.
+
+Readings are added up as they come in, in any order: everything in them is a whole
+number, and the sums are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from federation.collect import FirstReading, SecondReading
+from federation.kernels import (
+    CONTENTS_PER_TV,
+    Cells,
+    ItemFilter,
+    ItemHistory,
+    Links,
+    PairPlan,
+    PublishableCells,
+    Trend,
+    find_trends,
+    fit_cells,
+    link_contents,
+    merge_censuses,
+    merge_pairs,
+    merge_samples,
+    merge_sums,
+    plan_pairs,
+    publishable_cells,
+)
+from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResult
+
+#: Published numbers are rounded to this many places: more would be noise, and costs.
+DECIMAL_PLACES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What must stand behind anything published, and how a round is made."""
+
+    min_quality: float
+    min_sources: int
+    min_devices: int
+    min_batches: int
+    trend_decay: float
+    max_cells: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the second reading counts, the same on every shard."""
+
+    cells: Cells
+    item_filter: ItemFilter
+    pair_plan: PairPlan
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a round found out."""
+
+    result: RoundResult
+    #: Complete: what isn't in it is forgotten.
+    history: dict[tuple[str, str], ItemHistory]
+    #: Cells with too few TVs, shards or batches behind them.
+    suppressed_count: int
+
+
+def add_first(one: FirstReading, other: FirstReading) -> FirstReading:
+    return FirstReading(
+        sample=merge_samples([one.sample, other.sample]),
+        census=merge_censuses([one.census, other.census]),
+        stored_device_count=one.stored_device_count + other.stored_device_count,
+        stored_pattern_count=one.stored_pattern_count + other.stored_pattern_count,
+    )
+
+
+def add_second(one: SecondReading, other: SecondReading) -> SecondReading:
+    return SecondReading(
+        sums=merge_sums([one.sums, other.sums]),
+        pairs=merge_pairs([one.pairs, other.pairs]),
+    )
+
+
+def plan(reading: FirstReading, *, previous: Cells, thresholds: Thresholds) -> Plan:
+    """Fit the cells, starting from the last round's, and choose what to count."""
+    return Plan(
+        cells=fit_cells(
+            reading.sample,
+            previous=previous,
+            max_cells=thresholds.max_cells,
+            min_devices=thresholds.min_devices,
+        ),
+        item_filter=reading.census.filter(min_devices=thresholds.min_devices),
+        pair_plan=plan_pairs(
+            reading.census,
+            min_devices=thresholds.min_devices,
+            contents_per_tv=CONTENTS_PER_TV,
+        ),
+    )
+
+
+def conclude(
+    reading: SecondReading,
+    *,
+    cells: Cells,
+    history: Mapping[tuple[str, str], ItemHistory],
+    previous_trends: Sequence[Trend],
+    thresholds: Thresholds,
+) -> Outcome:
+    """Turn the sums of all shards into what may be published."""
+    published = publishable_cells(
+        reading.sums,
+        min_sources=thresholds.min_sources,
+        min_devices=thresholds.min_devices,
+        min_batches=thresholds.min_batches,
+    )
+    trends = find_trends(
+        reading.sums.region_items,
+        reading.sums.reporters(),
+        history=history,
+        previous=previous_trends,
+        decay=thresholds.trend_decay,
+        min_devices=thresholds.min_devices,
+    )
+    links = link_contents(reading.pairs, min_devices=thresholds.min_devices)
+    return Outcome(
+        result=RoundResult(
+            patterns=_patterns(published, reading, cells),
+            trends=_ranked(trends.trends),
+            links=_by_content(links),
+            embeddings=published.embeddings,
+            source_counts=published.source_count,
+        ),
+        history=trends.history,
+        suppressed_count=published.n_suppressed,
+    )
+
+
+def _patterns(
+    published: PublishableCells, reading: SecondReading, cells: Cells
+) -> tuple[ResultPattern, ...]:
+    batch_counts = reading.sums.batches.row_totals(reading.sums.n_cells)
+    return tuple(
+        ResultPattern(
+            cell=int(cells.ids[row]),
+            success_rate=round(float(published.success_rate[place]), DECIMAL_PLACES),
+            sample_count=int(published.sample_count[place]),
+            mass=round(float(published.mass[place]), DECIMAL_PLACES),
+            device_count=int(published.device_count[place]),
+            batch_count=int(batch_counts[row]),
+            time_of_day=int(published.time_of_day[place]),
+            day_of_week=int(published.day_of_week[place]),
+            content_type=int(published.content_type[place]),
+            genre_hints=tuple(published.genres[place]),
+            content_ids=tuple(published.contents[place]),
+        )
+        for place, row in enumerate(published.rows.tolist())
+    )
+
+
+def _ranked(trends: Sequence[Trend]) -> tuple[ResultTrend, ...]:
+    return tuple(
+        ResultTrend(
+            region=region,
+            rank=rank,
+            item=trend.item,
+            score=round(trend.score, DECIMAL_PLACES),
+            rate=round(trend.rate, DECIMAL_PLACES),
+            usual_rate=round(trend.usual_rate, DECIMAL_PLACES),
+            device_count=trend.device_count,
+        )
+        for region, of_region in groupby(trends, key=lambda trend: trend.region)
+        for rank, trend in enumerate(of_region, start=1)
+    )
+
+
+def _by_content(links: Links) -> tuple[ResultLinks, ...]:
+    return tuple(
+        ResultLinks(
+            content_id=content_id,
+            related_ids=tuple(related for related, _ in leads),
+            weights=tuple(round(weight, DECIMAL_PLACES) for _, weight in leads),
+        )
+        for content_id, leads in links.by_content().items()
+    )

@@ -1,0 +1,138 @@
+"""Put a result into databases: staged, verified, then made current by one row.
+
+A version goes out in three steps, and the control database decides:
+
+1. *Stage and verify* on every shard and on the control database: the rows are written
+   beside the current ones and read back. Nobody looks at them. A round that dies here
+   changes nothing; its number is used up, and whoever stages next deletes its rows.
+2. *Flip the control database*, in the one transaction that also keeps the round's cells
+   and trend history. This is the decision: from here on the version exists, and no
+   later round can give its cell numbers to other cells.
+3. *Flip the shards.* One that dies before, or can't be reached, gives its TVs the old
+   version until the next round, whole and unmixed. A round that dies here is closed
+   as partial by whoever comes next.
+
+The other way round, shards before control, TVs would hold cell numbers of a round that
+nobody remembers. A version number belongs to one round for ever, and a database takes
+only higher ones: a process that was thought dead and wakes up again is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connections, transaction
+from django.db.models.functions import Now
+
+from federation import rows
+from federation.exceptions import ChecksumMismatch, VersionNotStaged, VersionWouldFall
+from federation.models import GlobalPattern, Link, Publication, Trend
+from federation.result import RoundResult
+
+#: Published versions that stay, the current one included: what can be rolled back to.
+KEPT_VERSIONS = 3
+
+#: Building the index needs the table for itself; somebody's long query must not make
+#: everybody else wait behind the round for longer than this.
+LOCK_TIMEOUT = "30s"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edition:
+    """A result under the version it is published as."""
+
+    version: int
+    round_id: int
+    result: RoundResult
+    checksum: str
+    rollback_of: int | None = None
+
+
+def stage(alias: str, edition: Edition) -> None:
+    """Write a version beside the current one, in one transaction.
+
+    HNSW is built anew afterwards: updated in place it can race VACUUM.
+    """
+    _refuse_older(alias, edition.version)
+    index = next(i for i in GlobalPattern._meta.indexes)
+    connection = connections[alias]
+    with transaction.atomic(using=alias):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        _delete_unkept(alias, edition.version)
+        Publication.objects.using(alias).create(
+            version=edition.version,
+            is_current=False,
+            round_id=edition.round_id,
+            rollback_of=edition.rollback_of,
+            checksum=edition.checksum,
+            pattern_count=len(edition.result.patterns),
+            trend_count=len(edition.result.trends),
+            link_count=len(edition.result.links),
+            published_at=Now(),
+        )
+        with connection.schema_editor(atomic=False) as editor:
+            editor.remove_index(GlobalPattern, index)
+            rows.write_result(alias, edition.version, edition.result)
+            editor.add_index(GlobalPattern, index)
+
+
+def verify(alias: str, version: int, checksum: str) -> None:
+    """Read a staged version back and take its checksum again."""
+    found = rows.read_result(alias, version).checksum()
+    if found != checksum:
+        raise ChecksumMismatch(
+            database=alias, version=version, checksum=checksum, found=found
+        )
+
+
+def flip(alias: str, version: int, checksum: str) -> None:
+    """Make a staged version current, in one transaction; a version only rises.
+
+    Once more with the same version is harmless.
+    """
+    publications = Publication.objects.using(alias)
+    with transaction.atomic(using=alias):
+        current = publications.select_for_update().filter(is_current=True).first()
+        if current is not None and current.version == version:
+            return
+        if current is not None and current.version > version:
+            raise VersionWouldFall(
+                database=alias, newest=current.version, version=version
+            )
+        publications.filter(is_current=True).update(is_current=False)
+        flipped = publications.filter(version=version, checksum=checksum).update(
+            is_current=True, published_at=Now()
+        )
+        if flipped != 1:
+            raise VersionNotStaged(database=alias, version=version, checksum=checksum)
+
+
+def _refuse_older(alias: str, version: int) -> None:
+    newest = (
+        Publication.objects.using(alias)
+        .order_by("-version")
+        .values_list("version", flat=True)
+        .first()
+    )
+    if newest is not None and newest >= version:
+        raise VersionWouldFall(database=alias, newest=newest, version=version)
+
+
+def _delete_unkept(alias: str, version: int) -> None:
+    """Delete old versions, and what rounds staged that died before they flipped."""
+    publications = Publication.objects.using(alias)
+    current = publications.filter(is_current=True).first()
+    kept = (
+        list(
+            publications.filter(version__lte=current.version)
+            .order_by("-version")
+            .values_list("version", flat=True)[:KEPT_VERSIONS]
+        )
+        if current is not None
+        else []
+    )
+    for model in (GlobalPattern, Trend, Link, Publication):
+        model.objects.using(alias).filter(version__lt=version).exclude(
+            version__in=kept
+        ).delete()
