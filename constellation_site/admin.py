@@ -15,18 +15,28 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
 from rest_framework.authtoken.admin import TokenProxy  # registers it, so not .models
-from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from constellation_site.console import lookup
 from patterns.services.forget import forget_device
-from shards.admin_base import Confirmation, ConsoleAdmin, ReadOnly, is_confirmed
+from shards.admin_base import (
+    Confirmation,
+    ConsoleAdmin,
+    ReadOnly,
+    instant,
+    is_confirmed,
+    status_badge,
+)
 from shards.models import DeviceHome
 from shards.services import devices
 
 # Tokens would be shown in full to whoever may list them; `operator create` makes them.
 admin.site.unregister([User, Group, TokenProxy])
+
+
+DEEDS_SHOWN = 20
 
 
 @admin.register(DeviceHome)
@@ -102,6 +112,7 @@ class DeviceLookup(ConsoleAdmin):
             title=f"TV {device_id}",
             home=home,
             seen=lookup.look_at(home),
+            deeds=_deeds(device_id),
             may_change=request.user.has_perm("shards.change_device"),
             may_forget=request.user.has_perm("shards.delete_device"),
         )
@@ -230,6 +241,15 @@ def _log(request: HttpRequest, device_id: UUID, flag: int, message: str) -> None
     )
 
 
+def _deeds(device_id: UUID) -> list[LogEntry]:
+    return list(
+        LogEntry.objects.filter(
+            content_type=ContentType.objects.get_for_model(DeviceHome),
+            object_id=str(device_id),
+        ).select_related("user")[:DEEDS_SHOWN]
+    )
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]
     form = UserChangeForm
@@ -251,7 +271,7 @@ LOG_TONES = {ADDITION: "success", CHANGE: "info", DELETION: "danger"}
 class LogEntryAdmin(ReadOnly, ConsoleAdmin):
     """What operators did in the console, latest first."""
 
-    list_display = ("action_time", "user", "deed", "object_repr", "message")
+    list_display = ("when", "user", "deed", "object_repr", "message")
     list_display_links = None
     list_select_related = ("user", "content_type")
     list_filter = ("action_flag",)
@@ -259,9 +279,14 @@ class LogEntryAdmin(ReadOnly, ConsoleAdmin):
     search_help_text = "The whole id of what it was done to, for example a TV's."
     ordering = ("-action_time", "-id")
 
-    @display(description="what", ordering="action_flag", label=LOG_TONES)
-    def deed(self, entry: LogEntry) -> tuple[int, str]:
-        return entry.action_flag, entry.get_action_flag_display()
+    @admin.display(description="when", ordering="action_time")
+    def when(self, entry: LogEntry) -> SafeString:
+        return instant(entry.action_time)
+
+    @admin.display(description="what", ordering="action_flag")
+    def deed(self, entry: LogEntry) -> SafeString:
+        tone = LOG_TONES[entry.action_flag]
+        return status_badge(entry.get_action_flag_display(), tone)
 
     @admin.display(description="details")
     def message(self, entry: LogEntry) -> str:

@@ -166,12 +166,21 @@ PROMETHEUS_EXPORT_MIGRATIONS = False
 
 # The console
 
+LOGIN_REDIRECT_URL = "admin:index"
+
 UNFOLD = {
     "SITE_TITLE": "Constellation",
     "SITE_HEADER": "Constellation",
     "SITE_SUBHEADER": "Fleet learning",
     "SITE_SYMBOL": "planet",
     "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("console/icon.svg"),
+        }
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda _request: static("console/console.css")],

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import (
     Count,
@@ -19,13 +20,14 @@ from django.db.models import (
     Subquery,
 )
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from pgvector.django import CosineDistance
-from unfold.decorators import display
+from unfold.decorators import action
+from unfold.enums import ActionVariant
 
-from federation import selectors
+from federation import background, selectors
 from federation.models import (
     FederationRound,
     GlobalPattern,
@@ -34,7 +36,16 @@ from federation.models import (
     Trend,
 )
 from patterns.display import context_words, title_of_item, titles_of
-from shards.admin_base import ConsoleAdmin, ReadOnly, cell
+from shards.admin_base import (
+    Confirmation,
+    ConsoleAdmin,
+    ReadOnly,
+    cell,
+    instant,
+    is_confirmed,
+    status_badge,
+    thousands,
+)
 from shards.models import Shard
 
 NEIGHBOUR_COUNT = 10
@@ -65,24 +76,41 @@ CONTRIBUTED = (
 )
 
 
+TROUBLE = (RoundShard.Status.MISSING, RoundShard.Status.BEHIND)
+
+
+def round_tone(row: FederationRound) -> str:
+    return ROUND_TONES[FederationRound.Status(row.status)]
+
+
+def round_shard_tone(row: RoundShard) -> str:
+    return ROUND_SHARD_TONES[RoundShard.Status(row.status)]
+
+
 @admin.register(FederationRound)
 class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
     list_display = (
         "number",
         "state",
         "step",
-        "started_at",
+        "started",
         "took",
         "global_version",
         "contributors",
-        "pattern_count",
-        "trend_count",
-        "link_count",
-        "suppressed_count",
+        "patterns",
+        "trends",
+        "links",
+        "suppressed",
     )
     list_filter = ("status",)
     fields = ("status",)
     change_form_template = "console/round.html"
+    actions_list = ("run",)
+
+    patterns = thousands("pattern_count", "patterns")
+    trends = thousands("trend_count", "trends")
+    links = thousands("link_count", "links")
+    suppressed = thousands("suppressed_count", "suppressed")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FederationRound]:
         queryset: QuerySet[FederationRound] = super().get_queryset(request)
@@ -105,9 +133,13 @@ class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
     def number(self, row: FederationRound) -> str:
         return str(row)
 
-    @display(description="status", ordering="status", label=ROUND_TONES)
-    def state(self, row: FederationRound) -> tuple[str, str]:
-        return row.status, row.get_status_display()
+    @admin.display(description="status", ordering="status")
+    def state(self, row: FederationRound) -> SafeString:
+        return status_badge(row.get_status_display(), round_tone(row))
+
+    @admin.display(description="started", ordering="started_at")
+    def started(self, row: FederationRound) -> SafeString:
+        return instant(row.started_at)
 
     @admin.display(description="took", ordering="length")
     def took(self, row: Any) -> SafeString:
@@ -117,19 +149,46 @@ class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
     def contributors(self, row: Any) -> int:
         return int(row.contributor_count)
 
+    def has_run_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        return request.user.has_perm("federation.add_federationround")
+
+    @action(
+        description="Run a round now",
+        permissions=["run"],
+        url_path="run",
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+    )
+    def run(self, request: HttpRequest) -> HttpResponse:
+        if not is_confirmed(request):
+            return self.confirm(
+                request,
+                Confirmation(
+                    title="Run a round now?",
+                    consequences=[
+                        "Every shard is read twice; TVs go on syncing meanwhile.",
+                        "What it finds is published to all shards as a new version.",
+                        "The hourly rounds go on as planned.",
+                    ],
+                    button="Run a round",
+                ),
+            )
+        with self.refusals_shown(request, "Not started"):
+            started = background.start_round()
+            self.log_addition(request, started, "Started from the console.")
+            self.message_user(request, f"{started} started.", messages.SUCCESS)
+            return HttpResponseRedirect(self.page_url(started))
+        return HttpResponseRedirect(self.list_url())
+
     def page(self, request: HttpRequest, obj: FederationRound) -> dict[str, Any]:
         shards = list(obj.round_shards.select_related("shard"))
         # What needs a look first, then by number.
-        trouble = {RoundShard.Status.MISSING: 0, RoundShard.Status.BEHIND: 1}
-        shards.sort(key=lambda row: (trouble.get(row.status, 2), row.shard_id))  # type: ignore[call-overload]
+        shards.sort(key=lambda row: (row.status not in TROUBLE, row.shard_id))
         publication = Publication.objects.filter(version=obj.global_version).first()
         return {
             "publication": publication,  # None once the version isn't kept any more
-            "round_tone": ROUND_TONES.get(obj.status, ""),  # type: ignore[call-overload]
-            "round_shards": [
-                (row, ROUND_SHARD_TONES.get(row.status, ""))  # type: ignore[call-overload]
-                for row in shards
-            ],
+            "round_tone": round_tone(obj),
+            "round_shards": [(row, round_shard_tone(row)) for row in shards],
             "contributed_count": sum(row.status in CONTRIBUTED for row in shards),
             "parameters": sorted(obj.parameters.items()),
         }
@@ -195,8 +254,8 @@ class GlobalPatternAdmin(ReadOnly, ConsoleAdmin):
         "learned_from",
         "circumstances",
         "success",
-        "sample_count",
-        "device_count",
+        "samples",
+        "tvs",
         "source_count",
         "weight",
     )
@@ -206,6 +265,9 @@ class GlobalPatternAdmin(ReadOnly, ConsoleAdmin):
     ordering = ("-mass",)
     fields = ("cell",)
     change_form_template = "console/global_pattern.html"
+
+    samples = thousands("sample_count", "samples")
+    tvs = thousands("device_count", "TVs")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GlobalPattern]:
         queryset: QuerySet[GlobalPattern] = super().get_queryset(request)
@@ -233,8 +295,8 @@ class GlobalPatternAdmin(ReadOnly, ConsoleAdmin):
         return changelist
 
     @admin.display(description="cell", ordering="cell")
-    def name(self, row: GlobalPattern) -> str:
-        return str(row)
+    def name(self, row: GlobalPattern) -> SafeString:
+        return cell("console/nowrap.html", text=row)
 
     @admin.display(description="learned from")
     def learned_from(self, row: Any) -> SafeString:
@@ -298,15 +360,17 @@ class TrendAdmin(ReadOnly, ConsoleAdmin):
         "rank",
         "strength",
         "against_usual",
-        "device_count",
+        "tvs",
         "course",
     )
     list_filter = (VersionFilter, RegionFilter)
     search_fields = ("item__startswith",)
     search_help_text = "The beginning of a content id, or genre:thriller."
-    ordering = ("rank", "region", "item")
+    ordering = ("rank", "region")
     fields = ("item",)
     change_form_template = "console/trend.html"
+
+    tvs = thousands("device_count", "TVs")
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist: ChangeList = super().get_changelist_instance(request)
@@ -392,15 +456,73 @@ class PublicationAdmin(ReadOnly, ConsoleAdmin):
     list_display = (
         "name",
         "standing",
-        "published_at",
+        "published",
         "round_number",
-        "pattern_count",
-        "trend_count",
-        "link_count",
+        "patterns",
+        "trends",
+        "links",
         "short_checksum",
     )
     fields = ("version",)
     change_form_template = "console/publication.html"
+    actions_detail = ("roll_back",)
+
+    patterns = thousands("pattern_count", "patterns")
+    trends = thousands("trend_count", "trends")
+    links = thousands("link_count", "links")
+
+    def has_roll_back_permission(
+        self, request: HttpRequest, obj: Any | None = None
+    ) -> bool:
+        return request.user.has_perm("federation.change_federationround")
+
+    @action(
+        description="Roll back to this version",
+        permissions=["roll_back"],
+        url_path="roll-back",
+        icon="undo",
+        variant=ActionVariant.DANGER,
+    )
+    def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, self._roll_back)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer nothing for the current version: TVs have it already."""
+        publication = self.get_object(request, unquote(str(object_id)))
+        if publication is None or publication.is_current:
+            return []
+        actions: list[Any] = super().get_actions_detail(request, object_id)
+        return actions
+
+    def _roll_back(
+        self, request: HttpRequest, queryset: QuerySet[Publication]
+    ) -> HttpResponse | None:
+        chosen = queryset.get()
+        if not is_confirmed(request):
+            return self.confirm(
+                request,
+                Confirmation(
+                    title=f"Roll back to version {chosen.version}?",
+                    consequences=[
+                        "What it said is published again, under a new version: a TV's "
+                        "version never goes down.",
+                        "Every TV gets it with its next sync.",
+                        "The next round publishes what the fleet says by then.",
+                    ],
+                    button="Roll back",
+                    is_dangerous=True,
+                ),
+                back_url=self.page_url(chosen),
+            )
+        with self.refusals_shown(request, "Not rolled back"):
+            started = background.start_roll_back(version=chosen.version)
+            self.log_change(request, chosen, f"Rolled back to, by {started}.")
+            self.message_user(
+                request, f"Rolling back 1 publication: {started}.", messages.SUCCESS
+            )
+            url = reverse("admin:federation_federationround_change", args=[started.pk])
+            return HttpResponseRedirect(url)
+        return None
 
     @admin.display(description="version", ordering="version")
     def name(self, row: Publication) -> str:
@@ -409,6 +531,10 @@ class PublicationAdmin(ReadOnly, ConsoleAdmin):
     @admin.display(description="", ordering="is_current")
     def standing(self, row: Publication) -> SafeString:
         return cell("console/standing.html", publication=row)
+
+    @admin.display(description="published", ordering="published_at")
+    def published(self, row: Publication) -> SafeString:
+        return instant(row.published_at)
 
     @admin.display(description="round", ordering="round_id")
     def round_number(self, row: Publication) -> SafeString:

@@ -15,7 +15,15 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from shards.admin_base import Confirmation, ConsoleAdmin, cell, is_confirmed
+from shards.admin_base import (
+    Confirmation,
+    ConsoleAdmin,
+    cell,
+    instant,
+    is_confirmed,
+    status_badge,
+    thousands,
+)
 from shards.condition import (
     NEARLY_FULL_FRACTION,
     OBSERVATION_STALE_AFTER,
@@ -128,6 +136,9 @@ class ShardAdmin(ConsoleAdmin):
         "freshness",
     )
 
+    active = thousands("active_device_count", "active")
+    stored_patterns = thousands("pattern_count", "patterns")
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Shard]:
         queryset: QuerySet[Shard] = super().get_queryset(request)
         return queryset.annotate(used=USED_FRACTION)
@@ -145,21 +156,14 @@ class ShardAdmin(ConsoleAdmin):
     def identity(self, shard: Shard) -> tuple[str, str]:
         return shard.name, f"shard {shard.id}"
 
-    @display(description="status", ordering="status", label=SHARD_TONES)
-    def state(self, shard: Shard) -> tuple[str, str]:
-        return shard.status, shard.get_status_display()
+    @admin.display(description="status", ordering="status")
+    def state(self, shard: Shard) -> SafeString:
+        tone = SHARD_TONES[Shard.Status(shard.status)]
+        return status_badge(shard.get_status_display(), tone)
 
     @admin.display(description="TVs", ordering="used")
     def capacity(self, shard: Shard) -> SafeString:
         return cell("console/capacity.html", shard=shard)
-
-    @admin.display(description="active", ordering="active_device_count")
-    def active(self, shard: Shard) -> str:
-        return f"{shard.active_device_count:,}"
-
-    @admin.display(description="patterns", ordering="pattern_count")
-    def stored_patterns(self, shard: Shard) -> str:
-        return f"{shard.pattern_count:,}"
 
     @admin.display(description="syncs a minute", ordering="syncs_per_minute")
     def rate(self, shard: Shard) -> str:
@@ -252,7 +256,7 @@ def _activate(shard: Shard) -> str:
 
 @admin.register(EnrolmentBatch)
 class EnrolmentBatchAdmin(ConsoleAdmin):
-    list_display = ("name", "region_or_any", "state", "fill", "created_at")
+    list_display = ("name", "region_or_any", "state", "fill", "created")
     list_filter = ("status",)
     search_fields = ("name__startswith",)
     search_help_text = "The beginning of a batch's name."
@@ -263,13 +267,13 @@ class EnrolmentBatchAdmin(ConsoleAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any | None = None) -> Any:
         if obj is None:
             return self.fieldsets
-        so_far = {"fields": ("state", "fill", "created_at")}
+        so_far = {"fields": ("state", "fill", "created")}
         return (*self.fieldsets, ("So far", so_far))
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: EnrolmentBatch | None = None
     ) -> tuple[str, ...]:
-        return ("state", "fill", "created_at") if obj else ()
+        return ("state", "fill", "created") if obj else ()
 
     def has_delete_permission(
         self, request: HttpRequest, obj: EnrolmentBatch | None = None
@@ -289,9 +293,14 @@ class EnrolmentBatchAdmin(ConsoleAdmin):
     def region_or_any(self, batch: EnrolmentBatch) -> str:
         return batch.region or "any"
 
-    @display(description="status", ordering="status", label=BATCH_TONES)
-    def state(self, batch: EnrolmentBatch) -> tuple[str, str]:
-        return batch.status, batch.get_status_display()
+    @admin.display(description="status", ordering="status")
+    def state(self, batch: EnrolmentBatch) -> SafeString:
+        tone = BATCH_TONES[EnrolmentBatch.Status(batch.status)]
+        return status_badge(batch.get_status_display(), tone)
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, batch: EnrolmentBatch) -> SafeString:
+        return instant(batch.created_at)
 
     @admin.display(description="TVs", ordering="device_count")
     def fill(self, batch: EnrolmentBatch) -> SafeString:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
@@ -58,6 +59,25 @@ def is_confirmed(request: HttpRequest) -> bool:
 def cell(template_name: str, **context: Any) -> SafeString:
     """Render what one cell of a list shows."""
     return render_to_string(template_name, context)
+
+
+def status_badge(text: str, tone: str) -> SafeString:
+    return cell("console/badge.html", text=text, tone=tone)
+
+
+def instant(moment: datetime | None) -> SafeString:
+    """Show an instant and how long ago it was."""
+    return cell("console/instant.html", moment=moment)
+
+
+def thousands(field_name: str, description: str) -> Callable[[Any, Any], str]:
+    """Make a column of a number with its thousands apart: 3,240,000."""
+
+    @admin.display(description=description, ordering=field_name)
+    def column(_admin: Any, obj: Any) -> str:
+        return f"{getattr(obj, field_name):,}"
+
+    return column
 
 
 class ConsoleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped

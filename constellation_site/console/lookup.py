@@ -29,8 +29,7 @@ class PatternRow:
 class Sighting:
     """What the TV's shard says of it."""
 
-    #: Why the shard couldn't be asked.
-    problem: str = ""
+    is_reachable: bool = True
     #: None if it enrolled half, or was forgotten on the shard.
     device: Device | None = None
     #: The publication that its shard answers with.
@@ -54,8 +53,8 @@ def look_at(home: DeviceHome) -> Sighting:
                 return Sighting()
             patterns = list(patterns_of(alias, home.device_id).defer("embedding"))
             version = federation_selectors.current_version(alias)
-    except ShardUnavailable as exc:
-        return Sighting(problem=str(exc))
+    except ShardUnavailable:
+        return Sighting(is_reachable=False)
     return Sighting(device=device, global_version=version, rows=_rows(patterns))
 
 

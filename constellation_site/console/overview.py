@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from federation import selectors
-from federation.admin import ROUND_TONES
+from federation.admin import round_tone
 from federation.models import FederationRound, Publication, Trend
 from patterns.display import title_of_item, titles_of
 from shards.condition import NEARLY_FULL_FRACTION, Sight, sight_of
@@ -78,24 +78,21 @@ def context(request: HttpRequest, base: dict[str, Any]) -> dict[str, Any]:
     publication = Publication.objects.filter(is_current=True).first()
     last_round = FederationRound.objects.first()
     by_use = sorted(shards, key=lambda shard: (-shard.used_fraction, shard.id))
-    return (
-        base
-        | {
-            "fleet": fleet_of(shards),
-            "publication": publication,
-            "last_round": last_round,
-            "last_round_tone": ROUND_TONES.get(last_round.status, "")
-            if last_round
-            else "",  # type: ignore[call-overload]
-            "concerns": [
-                *shard_concerns(shards, now=now),
-                *federation_concerns(last_round, publication, now=now),
-            ],
-            "fullest_shards": by_use[:SHARDS_SHOWN],
-            "shard_count": len(shards),
-            "trends_by_region": trends_by_region(),
-        }
-    )
+    return {
+        **base,
+        "title": "Overview",
+        "fleet": fleet_of(shards),
+        "publication": publication,
+        "last_round": last_round,
+        "last_round_tone": round_tone(last_round) if last_round else "",
+        "concerns": [
+            *shard_concerns(shards, now=now),
+            *federation_concerns(last_round, publication, now=now),
+        ],
+        "fullest_shards": by_use[:SHARDS_SHOWN],
+        "shard_count": len(shards),
+        "trends_by_region": trends_by_region(),
+    }
 
 
 def fleet_of(shards: list[Shard]) -> Fleet:
