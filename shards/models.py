@@ -202,6 +202,28 @@ class SyncMinute(models.Model):
     active_delta = models.IntegerField(default=0)
 
 
+class ShardHour(models.Model):
+    """How a shard stood in one hour: what growth is forecast from."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    shard = models.ForeignKey(
+        Shard, models.CASCADE, db_index=False, related_name="hours"
+    )
+    hour = models.DateTimeField()
+    device_count = models.PositiveIntegerField("TVs")
+    active_device_count = models.PositiveIntegerField()
+    pattern_count = models.PositiveBigIntegerField()
+
+    class Meta:
+        ordering = ["shard_id", "hour"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["shard", "hour"], name="shard_has_an_hour_once"
+            ),
+        ]
+
+
 def claim_place(shard: Shard) -> bool:
     """Take one place; False when another enrolment took the last one first."""
     return bool(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from shards.condition import Sight, sight_of
 from shards.models import GLOBAL_REGION, Shard
-
-#: How long the observer's word that a shard is down is believed.
-OBSERVATION_LIFETIME = timedelta(minutes=1)
 
 
 def candidates(shards: Iterable[Shard], *, region: str, now: datetime) -> list[Shard]:
@@ -22,13 +20,5 @@ def candidates(shards: Iterable[Shard], *, region: str, now: datetime) -> list[S
     eligible = own or [shard for shard in shards if shard.region == GLOBAL_REGION]
     return sorted(
         (s for s in eligible if s.status == Shard.Status.ACTIVE and s.free_places),
-        key=lambda s: (_was_just_seen_down(s, now), -s.free_places, s.id),
-    )
-
-
-def _was_just_seen_down(shard: Shard, now: datetime) -> bool:
-    return (
-        not shard.is_reachable
-        and shard.observed_at is not None
-        and now - shard.observed_at < OBSERVATION_LIFETIME
+        key=lambda s: (sight_of(s, now=now) is Sight.UNREACHABLE, -s.free_places, s.id),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from uuid import UUID
 
 from shards.databases import configured_shard_ids
@@ -12,7 +13,8 @@ from shards.exceptions import (
     EnrolmentKeyInvalid,
     UnknownShard,
 )
-from shards.models import DeviceHome, EnrolmentBatch, Shard
+from shards.forecast import HISTORY, Forecast, Point, forecast
+from shards.models import DeviceHome, EnrolmentBatch, Shard, ShardHour
 
 #: How many names a refusal lists.
 KNOWN_COUNT = 10
@@ -56,7 +58,31 @@ def shard_called(name_or_id: str) -> Shard:
     for shard in shards:
         if name_or_id.lower() in (shard.name.lower(), str(shard.id)):
             return shard
-    raise UnknownShard(
-        shard_id=name_or_id,
-        known=", ".join(f"{shard.id} ({shard.name})" for shard in shards) or "none yet",
-    )
+    raise _unknown_shard(name_or_id, shards)
+
+
+def shard_numbered(shard_id: int) -> Shard:
+    shard = Shard.objects.filter(pk=shard_id).first()
+    if shard is None:
+        raise _unknown_shard(shard_id, list(Shard.objects.all()))
+    return shard
+
+
+def forecasts(now: datetime) -> dict[int, Forecast | None]:
+    """Tell by shard when it will be full; None where the history is too short."""
+    shards = list(Shard.objects.all())
+    points: dict[int, list[Point]] = {shard.id: [] for shard in shards}
+    hours = ShardHour.objects.filter(hour__gte=now - HISTORY).order_by("hour")
+    for shard_id, hour, device_count in hours.values_list(
+        "shard_id", "hour", "device_count"
+    ):
+        points[shard_id].append(Point(hour, device_count))
+    return {
+        shard.id: forecast(points[shard.id], free_places=shard.free_places)
+        for shard in shards
+    }
+
+
+def _unknown_shard(shard_id: str | int, shards: list[Shard]) -> UnknownShard:
+    known = ", ".join(f"{shard.id} ({shard.name})" for shard in shards)
+    return UnknownShard(shard_id=shard_id, known=known or "none yet")

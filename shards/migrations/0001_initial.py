@@ -203,6 +203,41 @@ class Migration(migrations.Migration):
                 ),
             ],
         ),
+        migrations.CreateModel(
+            name="ShardHour",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                ("device_count", models.PositiveIntegerField(verbose_name="TVs")),
+                ("active_device_count", models.PositiveIntegerField()),
+                ("pattern_count", models.PositiveBigIntegerField()),
+                (
+                    "shard",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="hours",
+                        to="shards.shard",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["shard_id", "hour"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("shard", "hour"), name="shard_has_an_hour_once"
+                    )
+                ],
+            },
+        ),
         # Room on each page for the next version of a row that every sync changes.
         migrations.RunSQL(
             sql="ALTER TABLE shards_device SET (fillfactor = 85)",

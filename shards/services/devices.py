@@ -9,10 +9,11 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from shards import reaching, selectors
-from shards.databases import CONTROL_ALIAS
+from shards import reaching, selectors, tokens
+from shards.databases import CONTROL_ALIAS, shard_alias
 from shards.exceptions import DeviceNotFound
 from shards.models import Device, DeviceHome, EnrolmentBatch, Shard
+from shards.tokens import DeviceToken
 
 
 def revoke_device(*, device_id: UUID, now: datetime | None = None) -> None:
@@ -35,6 +36,22 @@ def reinstate_device(*, device_id: UUID) -> None:
         )
     if not is_there:
         raise DeviceNotFound(device_id=device_id)
+
+
+def check_standing(token: DeviceToken) -> None:
+    """Refuse a token whose TV was revoked; one that is gone has nothing to lose."""
+    with reaching.control():
+        home = DeviceHome.objects.filter(pk=token.device_id).first()
+    if home is None:
+        return
+    with reaching.shard(home.shard_id):
+        device = (
+            Device.objects.using(shard_alias(home.shard_id))
+            .filter(pk=token.device_id)
+            .first()
+        )
+    if device is not None:
+        tokens.check_standing(token, device)
 
 
 def mark_revoked(*, home: DeviceHome, now: datetime) -> None:

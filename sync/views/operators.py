@@ -28,7 +28,7 @@ SHARD_ID_LENGTH = 5
 class MayLook(BasePermission):
     """Any role may; TVs and accounts without a role may not."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, _view: APIView) -> bool:
         return bool(request.user and request.user.has_perm(MAY_LOOK))
 
 
