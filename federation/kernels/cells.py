@@ -36,8 +36,9 @@ SAMPLE_CAPACITY = 1 << 18
 
 # A cell is opened for as many patterns as a publishable one needs, but at least for
 # these: the spread of a handful of patterns cannot be told. What proves too
-# small is dissolved again.
+# small is dissolved again. Small fleets may open this many cells all the same.
 _PATTERNS_PER_OPENING = 10
+_SMALL_FLEET_CELLS = 64
 
 # A cell known from a sample only needs this many sampled TVs to have a steady centre.
 _MIN_SAMPLED_DEVICES = 8
@@ -203,8 +204,7 @@ def fit_cells(
     if len(points) == 0:
         return previous
     required = _required_devices(sample, min_devices)
-    budget = max(1, len(points) // max(required, _PATTERNS_PER_OPENING))
-    budget = min(max_cells, budget)
+    budget = min(max_cells, _fillable_cells(len(points), required))
 
     cells = _open(points, _largest(points, previous, budget), budget)
     cells = _iterate(points, cells, iterations)
@@ -282,6 +282,13 @@ def _required_devices(sample: PatternSample, min_devices: int) -> int:
         return min_devices
     expected = -(-min_devices * len(sample) // sample.n_patterns)
     return min(min_devices, max(expected, _MIN_SAMPLED_DEVICES))
+
+
+def _fillable_cells(n_patterns: int, required: int) -> int:
+    """How many cells the patterns could fill."""
+    large = n_patterns // max(required, _PATTERNS_PER_OPENING)
+    small = min(n_patterns // required, _SMALL_FLEET_CELLS)
+    return max(large, small, 1)
 
 
 def _largest(points: _Points, cells: Cells, limit: int) -> Cells:
