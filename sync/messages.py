@@ -53,3 +53,5 @@ class SyncReply:
     next_sync_seconds: int
     #: Only ever true beside a refusal (409); a sync that was applied needs none.
     resync: bool = False
+    #: Whether it was applied before. Counted, not told: a retry hears the same.
+    is_retry: bool = False

@@ -46,7 +46,7 @@ def read_body(request: HttpRequest) -> bytes:
     Django takes a request without a Content-Length for empty; a server that ends the
     stream itself says so, and then it is read.
     """
-    length = _content_length(request)
+    length = content_length(request)
     stream: Any = request
     if length is None and request.META.get("wsgi.input_terminated"):
         assert isinstance(request, WSGIRequest)
@@ -85,7 +85,8 @@ def nests_deeper(body: bytes, limit: int) -> bool:
     return bool(skeleton)
 
 
-def _content_length(request: HttpRequest) -> int | None:
+def content_length(request: HttpRequest) -> int | None:
+    """Read the header; None if it is missing or no number."""
     try:
         return int(request.META["CONTENT_LENGTH"])
     except (KeyError, ValueError):

@@ -56,13 +56,21 @@ def members(error: ConstellationError) -> dict[str, Any]:
     }
 
 
-def response(error: ConstellationError) -> HttpResponse:
+class ProblemResponse(HttpResponse):
+    """An error on its way out; ``error`` stays readable for whoever counts."""
+
+    def __init__(self, error: ConstellationError) -> None:
+        body = orjson.dumps(members(error), default=str)
+        super().__init__(body, status=error.http_status, content_type=MEDIA_TYPE)
+        self.error = error
+
+
+def response(error: ConstellationError) -> ProblemResponse:
     """Answer with an error, and the headers that belong to its kind."""
     status = error.http_status
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         error.facts.setdefault("retry_after_seconds", reaching.retry_after_seconds())
-    body = orjson.dumps(members(error), default=str)
-    answer = HttpResponse(body, status=status, content_type=MEDIA_TYPE)
+    answer = ProblemResponse(error)
     answer["Cache-Control"] = "no-store"
     if "retry_after_seconds" in error.facts:
         answer["Retry-After"] = str(error.facts["retry_after_seconds"])

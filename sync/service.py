@@ -46,5 +46,6 @@ def sync(
         news=news,
         accepted=applied.accepted,
         local_version=applied.local_version,
+        is_retry=applied.is_replay,
         next_sync_seconds=load.next_sync_seconds(),
     )

@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
-from sync import json_wire, load, problems, replies, service
+from shards.exceptions import ConstellationError
+from sync import json_wire, load, metrics, parsers, problems, replies, service
 from sync.authentication import (
     IsDevice,
     OnlyDeviceAuthentication,
@@ -17,6 +18,7 @@ from sync.authentication import (
     device_token,
 )
 from sync.exceptions import Overloaded
+from sync.problems import ProblemResponse
 from sync.views.door import DoorViewSet
 
 
@@ -24,21 +26,44 @@ class SyncViewSet(DoorViewSet):
     authentication_classes = [OnlyDeviceAuthentication]
     permission_classes = [IsDevice]
 
+    # For the metrics, in the words of sync/metrics.py.
+    shard_id: int | None = None
+    outcome = ConstellationError.code
+
     def dispatch(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         self.started = time.perf_counter()
+        response: HttpResponseBase | None = None
         try:
             with load.admitted():
-                return super().dispatch(request, *args, **kwargs)
+                response = super().dispatch(request, *args, **kwargs)
         except Overloaded as exc:
-            return problems.response(exc)
+            response = problems.response(exc)
+        finally:
+            self._record(request, response)
+        return response
 
     def create(self, request: Request) -> HttpResponse:
         # All of this before the body is read.
         token = device_token(request)
+        self.shard_id = token.shard_id
         check_shard_is_served(token)
 
         message = json_wire.read_request(request.data)
         reply = service.sync(token, message, started=self.started)
+        self.outcome = "retry" if reply.is_retry else "ok"
         return replies.json(request, json_wire.write_reply(reply))
+
+    def _record(self, request: HttpRequest, response: HttpResponseBase | None) -> None:
+        if isinstance(response, ProblemResponse):
+            self.outcome = response.error.code
+        metrics.record_sync(
+            shard_id=self.shard_id,
+            status=self.outcome,
+            seconds=time.perf_counter() - self.started,
+            received_bytes=parsers.content_length(request) or 0,
+            sent_bytes=len(response.content)
+            if isinstance(response, HttpResponse)
+            else 0,
+        )
