@@ -34,8 +34,9 @@ DISLIKED_REMEMBERED = 1024
 JOIN_COSINE = 0.5
 
 #: Disliked content speaks against the nearest taste if it is as close as the taste's
-#: own members are, and at least this close.
-AGAINST_COSINE = 0.6
+#: own members are. A wide taste isn't blamed for what is further than the first; one of
+#: a single content, which has no extent, is for what is closer than the second.
+AGAINST_COSINES = (0.6, 0.8)
 
 #: A pattern that pleases less often isn't worth telling; servers drop it anyway.
 WORTH_TELLING_SUCCESS = 0.7
@@ -204,13 +205,14 @@ class Brain:
         if not self._tastes or not self._disliked:
             return [int(count) for count in counts]
 
-        reach = [
-            max(AGAINST_COSINE, float((self._embeddings(t.members) @ t.centre).min()))
-            for t in self._tastes
+        extents = [
+            (self._embeddings(taste.members) @ taste.centre).min()
+            for taste in self._tastes
         ]
+        reach = np.clip(extents, *AGAINST_COSINES)
         cosines = np.stack(list(self._disliked.values())) @ self._centres().T
         nearest = cosines.argmax(axis=1)
-        within = cosines.max(axis=1) >= np.array(reach)[nearest]
+        within = cosines.max(axis=1) >= reach[nearest]
         np.add.at(counts, nearest[within], 1)
         return [int(count) for count in counts]
 

@@ -80,7 +80,8 @@ def item_knn(likes: Floats, users: NDArray[np.int64]) -> Floats:
     x = likes[users]  # shape: (n_scored, n_items)
     scores: Floats = ((x * d) @ likes.T) @ likes * d
     # Every liked item found itself, with cosine one.
-    return scores - x * (n > 0)
+    scores -= x
+    return scores
 
 
 def ease(

@@ -143,7 +143,9 @@ class Outbox:
             "doubtful": sorted(self.doubtful),
         }
         fresh = path.with_suffix(".new")
-        with fresh.open("wb") as file:
+        # The token in it opens this TV's door: its owner alone may read it.
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(orjson.dumps(state))
             file.flush()
             os.fsync(file.fileno())
