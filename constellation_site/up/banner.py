@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import reverse
 
+from constellation_site import embedded, environment
 from constellation_site.up.options import DEMO_DEVICES_PER_PATTERN, Options
 from constellation_site.up.preparation import Login
 
@@ -14,7 +15,7 @@ def text(options: Options, login: Login, seconds: float) -> str:
         ("Login", _login(login)),
         ("Metrics", options.metrics_url),
         ("Try", f"curl {options.rest_url}/api/v1/info"),
-        ("Data", f"{options.home}"),
+        ("Data", _data(options)),
     ]
     if options.is_demo:
         rows.append(("Fleet", f"{options.demo_tvs} simulated TVs keep syncing"))
@@ -40,3 +41,12 @@ def _login(login: Login) -> str:
         change = f"manage.py changepassword {login.username}"
         return f"{login.username}, with the password you chose ({change})"
     return f"{login.username} / {login.password}"
+
+
+def _data(options: Options) -> str:
+    if environment.raw("POSTGRES_URL"):
+        return "in the databases of POSTGRES_URL and SHARD_POSTGRES_URLS"
+    root = embedded.place_of(options.home).root
+    if root.is_relative_to(options.home):
+        return str(options.home)
+    return f"{options.home} and {root}"
