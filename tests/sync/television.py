@@ -17,9 +17,9 @@ SYNC = "/api/v1/sync"
 
 
 def embedding(seed: int) -> list[float]:
-    """A random direction, the same for the same seed."""
+    """A random direction, the same for the same seed; short enough for 64 a sync."""
     vector = np.random.default_rng(seed).normal(size=384)
-    return (vector / np.linalg.norm(vector)).tolist()
+    return (vector / np.linalg.norm(vector)).round(4).tolist()
 
 
 def addition(pattern_id: UUID | None = None, *, seed: int = 1, **parts: Any) -> dict:
