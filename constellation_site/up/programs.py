@@ -40,7 +40,10 @@ def observer(options: Options) -> Program:
 
 def federation(options: Options) -> Program:
     seconds = str(options.federation_interval_seconds)
-    return _manage("federation", "federate", "--interval", seconds)
+    # Its counters reach Prometheus through the observer, like those of the web
+    # processes; its own door is left to chance, where nobody is in the way.
+    own_metrics = ("--metrics-addr", "127.0.0.1:0")
+    return _manage("federation", "federate", "--interval", seconds, *own_metrics)
 
 
 def first_round() -> Program:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -410,6 +411,11 @@ def test_demo_runs_stops_and_finds_its_data_again(up_home):
         first.wait_until_ready()
         version = check_that_it_serves(first)
         log_in(first)
+        check_that_a_new_tv_learns_from_others(first, up_home)
+        assert (
+            "constellation_sync_requests_total"
+            in httpx.get(first.metrics_url, trust_env=False).text
+        )
         family = first.processes()
         assert len(family) > 10
     finally:
@@ -437,10 +443,34 @@ def check_that_it_serves(running: Running) -> int:
         assert client.get("/health/ready").status_code == 200
         assert client.get("/", follow_redirects=True).url.path == "/admin/login/"
         version = int(client.get("/api/v1/info").json()["global_version"])
-        metrics = client.get(running.metrics_url)
-    assert version >= 1
-    assert "constellation_sync_requests_total" in metrics.text
+        assert version >= 1
+        wait_for(lambda: "total_devices" in client.get(running.metrics_url).text)
     return version
+
+
+def check_that_a_new_tv_learns_from_others(running: Running, home: Path) -> None:
+    """Enrolled with the fleet's key, with a single pattern of its own."""
+    enrolment_key = (home / "fleet_enrolment_key").read_text().strip()
+    pattern = {
+        "id": str(uuid.uuid4()),
+        "embedding": [1.0] * 384,
+        "success_rate": 0.9,
+        "sample_count": 5,
+    }
+    delta = {"patterns_added": [pattern], "local_version": 1}
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=30) as client:
+        tv = client.post("/api/v1/devices", json={"enrolment_key": enrolment_key})
+        assert tv.status_code == 201, tv.text
+        device_id, token = tv.json()["device_id"], tv.json()["token"]
+        reply = client.post(
+            "/api/v1/sync",
+            json={"device_id": device_id, "delta": delta},
+            headers={"Authorization": f"Device {token}"},
+        )
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["accepted"]["stored"] == 1
+    assert reply.json()["global"]["similar"]
+    assert reply.json()["global"]["trending"]
 
 
 def log_in(running: Running) -> None:
