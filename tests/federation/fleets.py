@@ -12,6 +12,15 @@ import numpy as np
 from django.utils import timezone
 from numpy.typing import NDArray
 
+from federation.models import (
+    FederationRound,
+    GlobalPattern,
+    Link,
+    Publication,
+    RoundShard,
+    Trend,
+    TrendHistory,
+)
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
 from patterns.models import Pattern
 from patterns.vectors import EMBEDDING_DIMENSIONS
@@ -154,6 +163,25 @@ def store(fleet: Fleet, shards: Sequence[Shard]) -> None:
             slot=0,
             defaults={"device_count": len(dealt), "pattern_count": len(patterns)},
         )
+
+
+def wipe_tvs() -> None:
+    for shard in Shard.objects.all():
+        for model in (Pattern, Device, ShardTally):
+            model.objects.using(shard.alias).all().delete()
+
+
+def wipe() -> None:
+    """Empty all databases of TVs, rounds and publications."""
+    wipe_tvs()
+    for shard in Shard.objects.all():
+        for model in (GlobalPattern, Trend, Link, Publication):
+            model.objects.using(shard.alias).all().delete()
+    for model in (
+        *(GlobalPattern, Trend, Link, Publication),
+        *(TrendHistory, RoundShard, FederationRound, Shard),
+    ):
+        model.objects.all().delete()
 
 
 def _unit(vector: NDArray[np.floating]) -> NDArray[np.float32]:
