@@ -67,7 +67,8 @@ def nearest_cells(
     if k < 1 or not has_say.any():
         return heaviest_cells(masses, k=k)
     own, weights = own[has_say], weights[has_say].astype(np.float64)
-    scores = own @ centroids.T  # shape: (p, n)
+    # With the few patterns on the right the product takes half as long.
+    scores = np.ascontiguousarray((centroids @ own.T).T)  # shape: (p, n)
     return _merge(_nearest_rows(scores, k), weights / weights.sum(), k)
 
 

@@ -145,11 +145,15 @@ def test_cells_are_where_the_mean_of_their_patterns_is(rng):
 
 def test_the_result_does_not_depend_on_sharding(rng):
     block = film_like(rng, 300, 5)
-    options = {"previous": no_cells(), "max_cells": 4096, "min_devices": 5}
 
     results = [
-        fit_cells(merge_samples([sample_of(p) for p in dealt(block, n)]), **options)
-        for n in (1, 3, 10)
+        fit_cells(
+            merge_samples([sample_of(part) for part in dealt(block, n_shards)]),
+            previous=no_cells(),
+            max_cells=4096,
+            min_devices=5,
+        )
+        for n_shards in (1, 3, 10)
     ]
 
     for other in results[1:]:

@@ -42,7 +42,7 @@ def watching(rng, *contents):
 
 
 def baskets(block):
-    named = [set() for _ in range(block.n_devices)]
+    named: list[set[str]] = [set() for _ in range(block.n_devices)]
     for device, contents in zip(
         block.device_index.tolist(), block.content_ids, strict=True
     ):
@@ -64,11 +64,12 @@ def pair_dict(counts):
 
 
 def naive_links(block, *, min_devices, per_content, exponent):
-    single, both = Counter(), Counter()
+    single: Counter[str] = Counter()
+    both: Counter[tuple[str, str]] = Counter()
     for basket in baskets(block):
         single.update(basket)
         both.update(combinations(sorted(basket), 2))
-    related = {}
+    related: dict[str, list[tuple[str, float]]] = {}
     for (one, other), n in both.items():
         if n >= min_devices:
             weight = n / (single[one] * single[other]) ** exponent
@@ -83,7 +84,7 @@ def naive_links(block, *, min_devices, per_content, exponent):
 def test_pairs_match_the_combinations(vega):
     counts = count(plan_for(vega), *cut(vega, 5))
 
-    expected = Counter()
+    expected: Counter[tuple[str, str]] = Counter()
     for basket in baskets(vega):
         expected.update(combinations(sorted(basket), 2))
     assert pair_dict(counts) == expected

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import fields, replace
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,13 +58,13 @@ def naive_sums(centroids, block):
     rates = rate_fixed_point(block.success_rate).tolist()
     samples = capped_samples(block).tolist()
     vectors = to_fixed_point(block.embeddings).astype(np.int64)
-    sums = {
+    sums: dict[str, Any] = {
         name: defaultdict(int)
         for name in ("weights", "successes", "samples", "patterns")
     }
     sums["vectors"] = np.zeros((len(centroids), 384), dtype=np.int64)
     sums["evening"] = defaultdict(int)
-    tvs = {
+    tvs: dict[str, Any] = {
         name: defaultdict(set)
         for name in (
             "devices",
