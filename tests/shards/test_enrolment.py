@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import cycle
 from typing import TypeVar
 from uuid import uuid4
 
 import pytest
 from django.db import connections
 
+from patterns.services.forget import forget_device
 from shards import services, statistics, tokens
 from shards.exceptions import (
     BatchClosed,
@@ -293,6 +295,27 @@ def test_many_tvs_at_once_never_overfill_a_shard(vega, spring):
     assert attempts.count(True) == 5
     assert (places_taken(vega), tvs_in(spring)) == (5, 5)
     assert Device.objects.using(vega.alias).count() == 5
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_a_tv_that_enrols_while_it_is_forgotten_is_either_there_or_gone(vega, spring):
+    """Never a TV without a home, nor a place that nobody has."""
+    device_id = uuid4()
+    acts = cycle(
+        [
+            lambda: enrol(spring, device_id=device_id),
+            lambda: forget_device(device_id=device_id),
+        ]
+    )
+
+    for _ in range(5):
+        at_once(8, lambda: next(acts)())
+
+    homes = DeviceHome.objects.count()
+    assert Device.objects.using(vega.alias).count() == homes
+    assert (places_taken(vega), tvs_in(spring)) == (homes, homes)
+    tally = ShardTally.objects.using(vega.alias)
+    assert sum(tally.values_list("device_count", flat=True)) == homes
 
 
 def at_once(count: int, act: Callable[[], Result]) -> list[Result]:

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from federation.models import Publication
 from patterns.models import Pattern
-from patterns.services import forget
 from shards import services, statistics, tokens
 from shards.exceptions import ShardUnavailable
 from shards.models import Device, DeviceHome, EnrolmentBatch, Shard
@@ -393,7 +392,7 @@ def test_a_crash_in_between_is_completed_by_the_retry(client, vega, tv, monkeypa
         raise ShardUnavailable(shard_id=vega.id)
 
     with monkeypatch.context() as crashing:
-        crashing.setattr(forget.devices, "give_up_home", crash)
+        crashing.setattr(services.devices, "give_up_home", crash)
         assert forget_by(client, tv["id"], tv["authorization"]).status_code == 503
     assert not Device.objects.using(vega.alias).exists()
     assert DeviceHome.objects.filter(pk=tv["id"]).exists()

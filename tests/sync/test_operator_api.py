@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -13,17 +11,19 @@ from shards.models import Shard
 from shards.services.operators import Role
 
 # The shards are asked from threads, which see only what is committed.
-pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+pytestmark = pytest.mark.django_db(
+    databases=["default", "shard_000", "shard_001", "shard_002"], transaction=True
+)
 
 
 @pytest.fixture
-def viewer(db) -> Iterator[Client]:
+def viewer(db) -> Client:
     credentials = services.operators.create_operator(username="vera", role=Role.VIEWER)
     return Client(headers={"Authorization": f"Token {credentials.token}"})
 
 
 @pytest.fixture
-def busy_vega(vega) -> Shard:
+def busy_vega(vega: Shard) -> Shard:
     """Two TVs, one of which has just synced three patterns in 5 ms."""
     statistics.record_devices(shard_alias=vega.alias, delta=2)
     statistics.record_sync(
