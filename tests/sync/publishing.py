@@ -1,0 +1,95 @@
+"""A publication for tests of the answer: written as a round writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import uuid4
+
+import numpy as np
+from django.utils import timezone
+from numpy.typing import NDArray
+
+from federation import rows
+from federation.models import Publication
+from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResult
+from patterns.context import TimeOfDay
+
+#: Cells are numbered from here, so that a row is never mistaken for a cell.
+FIRST_CELL = 1000
+
+
+def publish(
+    *aliases: str,
+    version: int,
+    centroids: NDArray[np.float32] | None = None,
+    masses: Sequence[float] | None = None,
+    trends: Mapping[str, Sequence[str]] | None = None,
+    links: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Make a version current on some databases.
+
+    ``trends`` gives the items of each region, strongest first, ``links`` what leads
+    on from each content.
+    """
+    vectors = np.zeros((0, 384)) if centroids is None else centroids
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    result = RoundResult(
+        patterns=tuple(
+            _pattern(FIRST_CELL + row, masses[row] if masses else 1.0)
+            for row in range(len(unit))
+        ),
+        trends=tuple(
+            _trend(region, rank, item)
+            for region, named in sorted((trends or {}).items())
+            for rank, item in enumerate(named, start=1)
+        ),
+        links=tuple(
+            ResultLinks(content_id, tuple(related), (0.5,) * len(related))
+            for content_id, related in sorted((links or {}).items())
+        ),
+        embeddings=unit.astype(np.float32),
+        source_counts=np.full(len(unit), 3),
+    )
+    # One sum a publication, as a process keeps what it has loaded under it.
+    checksum = uuid4().hex
+    for alias in aliases:
+        rows.write_result(alias, version, result)
+        Publication.objects.using(alias).update(is_current=False)
+        Publication.objects.using(alias).create(
+            version=version,
+            is_current=True,
+            round_id=version,
+            checksum=checksum,
+            pattern_count=len(result.patterns),
+            trend_count=len(result.trends),
+            link_count=len(result.links),
+            published_at=timezone.now(),
+        )
+
+
+def _pattern(cell: int, mass: float) -> ResultPattern:
+    return ResultPattern(
+        cell=cell,
+        success_rate=0.9,
+        sample_count=1200,
+        mass=mass,
+        device_count=60,
+        batch_count=2,
+        time_of_day=TimeOfDay.EVENING,
+        day_of_week=0,
+        content_type=0,
+        genre_hints=("drama",),
+        content_ids=(f"tt{cell}",),
+    )
+
+
+def _trend(region: str, rank: int, item: str) -> ResultTrend:
+    return ResultTrend(
+        region=region,
+        rank=rank,
+        item=item,
+        score=round(1 / rank, 4),
+        rate=0.1,
+        usual_rate=0.01,
+        device_count=60,
+    )
