@@ -39,7 +39,7 @@ class ShardUnavailable(ConstellationError):
     code = "shard_unavailable"
     http_status = HTTPStatus.SERVICE_UNAVAILABLE
     grpc_status = "UNAVAILABLE"
-    message = "Shard {shard_id} can't be reached. Nothing was stored; try again later."
+    message = "Shard {shard_id} can't be reached. Send the same again later."
 
 
 class ControlUnavailable(ConstellationError):

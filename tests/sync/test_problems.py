@@ -1,0 +1,164 @@
+"""Errors are problem+json from every address, and each code is documented."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import DisallowedHost
+from django.db import OperationalError
+from django.test import RequestFactory
+from rest_framework.exceptions import ValidationError
+
+from federation import selectors
+from shards.exceptions import ConstellationError
+from sync import problems
+from sync.exceptions import NotFound
+from tests.sync.television import SYNC
+
+pytestmark = pytest.mark.django_db(databases=["default", "shard_000"])
+
+ERRORS_PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
+
+
+def every_error() -> list[type[ConstellationError]]:
+    """All classes of errors, of every room."""
+    found = [ConstellationError]
+    for error in found:
+        found += error.__subclasses__()
+    return [error for error in found if not error.__module__.startswith("tests.")]
+
+
+def test_every_code_has_its_line_in_the_docs():
+    listed = dict(
+        re.findall(r"^\| `(\w+)` \| (\d{3}|—) \|", ERRORS_PAGE.read_text(), re.M)
+    )
+
+    for error in every_error():
+        assert error.code in listed, f"{error.code} is missing in docs/errors.md"
+        if listed[error.code] != "—":
+            assert int(listed[error.code]) == error.http_status, error.code
+
+
+def test_every_documented_code_exists():
+    listed = re.findall(r"^\| `(\w+)` \| (?:\d{3}|—) \|", ERRORS_PAGE.read_text(), re.M)
+
+    assert set(listed) == {error.code for error in every_error()}
+
+
+def test_problem_has_the_members_of_rfc_9457(client):
+    response = client.get("/api/v1/nothing-here")
+
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json() == {
+        "type": "urn:constellation:problem:not_found",
+        "title": "Not found",
+        "status": 404,
+        "detail": "There is nothing at this address.",
+        "code": "not_found",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("get", "/api/v1/", 404),
+        ("get", "/api/v1/sync/", 404),
+        ("post", "/api/v2/sync", 404),
+        ("get", "/nothing", 404),
+        ("get", "/health/nothing", 404),
+        ("post", "/health/live", 405),
+        ("delete", "/health/ready", 405),
+        ("post", "/api/v1/info", 405),
+        ("post", "/api/v1/publications/current", 401),
+        ("get", "/api/v1/content", 401),
+        ("get", "/api/v1/stats", 401),
+        ("get", "/api/v1/shards", 401),
+        ("get", SYNC, 401),
+        ("delete", "/api/v1/content", 401),
+    ],
+)
+def test_every_address_answers_with_problems(client, method, path, status):
+    response = getattr(client, method)(path)
+
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["status"] == status
+    if status == 401:
+        assert response["WWW-Authenticate"] in ("Device", "Token")
+    if status == 405:
+        assert response["Allow"]
+
+
+def test_console_keeps_pages_for_people(client, admin_client):
+    response = admin_client.get("/admin/nothing/")
+
+    assert response.status_code == 404
+    assert response["Content-Type"].startswith("text/html")
+
+
+def test_bug_tells_nothing_of_itself(client, monkeypatch):
+    def fail(*_args):
+        raise RuntimeError("password=hunter2")
+
+    monkeypatch.setattr(selectors, "current_version", fail)
+    client.raise_request_exception = False
+
+    response = client.get("/api/v1/info")
+
+    assert response.status_code == 500
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["code"] == "internal_error"
+    assert "hunter2" not in response.content.decode()
+
+
+def test_database_that_is_down_is_no_server_error():
+    error = problems.translated(OperationalError("no route to 10.0.0.7"), {})
+
+    assert error is not None
+    response = problems.response(error)
+    assert response.status_code == 503
+    assert response["Retry-After"]
+    assert b"10.0.0.7" not in response.content
+
+
+def test_refused_host_is_a_bad_request():
+    request = RequestFactory().get("/api/v1/info")
+
+    response = problems.bad_request(request, DisallowedHost("evil.example"))
+
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_serializers_errors_name_their_field():
+    error = problems.translated(
+        ValidationError({"items": [{}, {"year": ["A valid integer is required."]}]}), {}
+    )
+
+    assert isinstance(error, ConstellationError)
+    assert error.code == "invalid_request"
+    assert error.facts["field"] == "items.year"
+
+
+def test_retry_after_is_there_for_every_503():
+    for error in every_error():
+        if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
+            names = re.findall(r"{(\w+)}", error.message)
+
+            assert problems.response(error(**dict.fromkeys(names, 1)))["Retry-After"]
+
+
+def test_facts_never_replace_the_five_members():
+    class Odd(NotFound):
+        code = "not_found"
+
+    problem = problems.members(Odd(status="fine", title="mine", limit=3))
+
+    assert (problem["status"], problem["title"], problem["limit"]) == (
+        404,
+        "Not found",
+        3,
+    )
