@@ -43,7 +43,6 @@ from shards.admin_base import (
     cell,
     instant,
     is_confirmed,
-    status_badge,
     thousands,
 )
 from shards.models import Shard
@@ -92,7 +91,6 @@ class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
     list_display = (
         "number",
         "state",
-        "step",
         "started",
         "took",
         "global_version",
@@ -135,7 +133,7 @@ class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
 
     @admin.display(description="status", ordering="status")
     def state(self, row: FederationRound) -> SafeString:
-        return status_badge(row.get_status_display(), round_tone(row))
+        return cell("console/round_state.html", round=row, tone=round_tone(row))
 
     @admin.display(description="started", ordering="started_at")
     def started(self, row: FederationRound) -> SafeString:

@@ -143,6 +143,13 @@ class ShardAdmin(ConsoleAdmin):
         queryset: QuerySet[Shard] = super().get_queryset(request)
         return queryset.annotate(used=USED_FRACTION)
 
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        if db_field.name == "sync_url":
+            kwargs["assume_scheme"] = "https"  # for an address typed without one
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A shard begins with its database: `manage.py shard add`."""
         return False
@@ -405,7 +412,8 @@ class EnrolmentBatchAdmin(ConsoleAdmin):
 
     def _revoke(self, request: HttpRequest, batch: EnrolmentBatch) -> str:
         revocation = batches.revoke_batch(batch)
-        outcome = f"{revocation.revoked_count:,} TVs revoked."
+        count = revocation.revoked_count
+        outcome = f"{count:,} {'TV' if count == 1 else 'TVs'} revoked."
         self.message_user(request, f"{batch}: {outcome}", messages.SUCCESS)
         if not revocation.failed_shards:
             return outcome

@@ -1,0 +1,400 @@
+"""Rounds, global patterns, trends and publications in the console.
+
+All but the last tests declare no shard database, which proves that these pages visit
+no shard.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from federation.admin import (
+    ROUND_SHARD_TONES,
+    ROUND_TONES,
+    courses_of,
+    nearest_cells,
+)
+from federation.models import (
+    FederationRound,
+    GlobalPattern,
+    Publication,
+    RoundShard,
+    Trend,
+)
+from shards.services.operators import Role
+from tests.console import (
+    add_content,
+    add_round,
+    cell_of,
+    direction,
+    logged_in,
+    publish,
+    trend_of,
+)
+
+pytestmark = pytest.mark.django_db
+
+ROUNDS = "/admin/federation/federationround/"
+PATTERNS = "/admin/federation/globalpattern/"
+TRENDS = "/admin/federation/trend/"
+PUBLICATIONS = "/admin/federation/publication/"
+
+
+@pytest.fixture
+def viewer(client: Client) -> Client:
+    return logged_in(client, Role.VIEWER)
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    return logged_in(client, Role.OPERATOR)
+
+
+def test_every_status_has_a_tone():
+    assert set(ROUND_TONES) == set(FederationRound.Status)
+    assert set(ROUND_SHARD_TONES) == set(RoundShard.Status)
+
+
+@pytest.mark.parametrize("status", FederationRound.Status)
+def test_list_shows_a_round_in_every_status(viewer, status):
+    add_round(status=status)
+
+    assert status.label in viewer.get(ROUNDS).content.decode()
+
+
+def test_running_round_tells_its_step(viewer):
+    add_round(
+        status=FederationRound.Status.RUNNING, step="collecting", finished_at=None
+    )
+
+    assert "collecting" in viewer.get(ROUNDS).content.decode()
+
+
+def test_list_counts_the_shards_that_contributed(viewer, vega, altair):
+    told = add_round()
+    RoundShard.objects.create(round=told, shard=vega, status="published")
+    RoundShard.objects.create(round=told, shard=altair, status="missing")
+
+    (row,) = viewer.get(ROUNDS).context["cl"].result_list
+
+    assert row.contributor_count == 1
+
+
+def test_round_page_names_who_gave_what_and_who_was_missing(viewer, vega, altair):
+    told = add_round(
+        status=FederationRound.Status.PARTIAL,
+        suppressed_count=37,
+        problem="altair could not be read.",
+    )
+    RoundShard.objects.create(
+        round=told, shard=vega, status="published", device_count=4_321
+    )
+    RoundShard.objects.create(
+        round=told, shard=altair, status="missing", problem="no route"
+    )
+
+    page = viewer.get(f"{ROUNDS}{told.pk}/change/").content.decode()
+
+    assert "1 of 2 contributed" in page
+    assert "4,321" in page
+    assert "no route" in page
+    assert "37" in page
+    assert "altair could not be read." in page
+    assert "min_sources" in page
+    # What needs a look comes first.
+    assert page.index("no route") < page.index("4,321")
+
+
+def test_round_page_does_without_a_version_that_is_not_kept(viewer):
+    told = add_round(global_version=5)
+
+    page = viewer.get(f"{ROUNDS}{told.pk}/change/")
+
+    assert page.status_code == 200
+    assert f"{PUBLICATIONS}5/" not in page.content.decode()
+
+
+@pytest.mark.parametrize("list_url", [ROUNDS, PATTERNS, TRENDS, PUBLICATIONS])
+def test_nobody_adds_what_federation_owns(client, list_url):
+    administrator = logged_in(client, Role.ADMINISTRATOR)
+
+    assert administrator.get(f"{list_url}add/").status_code == 403
+
+
+def test_nobody_changes_or_deletes_what_federation_owns(client):
+    administrator = logged_in(client, Role.ADMINISTRATOR)
+    publish(1)
+    cell = GlobalPattern.objects.bulk_create([cell_of(1, 7)])[0]
+
+    changed = administrator.post(f"{PATTERNS}{cell.pk}/change/", {"cell": 8})
+    deleted = administrator.post(f"{PATTERNS}{cell.pk}/delete/", {"post": "yes"})
+
+    assert (changed.status_code, deleted.status_code) == (403, 403)
+    assert GlobalPattern.objects.get().cell == 7
+
+
+def test_list_of_global_patterns_is_that_of_the_current_version(viewer):
+    publish(1)
+    publish(2)
+    GlobalPattern.objects.bulk_create([cell_of(1, 7), cell_of(2, 8)])
+
+    current = viewer.get(PATTERNS).context["cl"].result_list
+    older = viewer.get(PATTERNS, {"version": "1"}).context["cl"].result_list
+
+    assert [row.cell for row in current] == [8]
+    assert [row.cell for row in older] == [7]
+
+
+def test_five_thousand_global_patterns_cost_a_handful_of_queries(
+    viewer, django_assert_max_num_queries
+):
+    publish(1)
+    add_content("tt1", "Alien", year=1979)
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX global_pattern_by_embedding")  # slow to fill
+    GlobalPattern.objects.bulk_create(
+        [
+            cell_of(1, i, mass=float(i), content_ids=["tt1", f"tt{i}"])
+            for i in range(5_000)
+        ],
+        batch_size=1_000,
+    )
+
+    with (
+        django_assert_max_num_queries(14),
+        CaptureQueriesContext(connection) as queries,
+    ):
+        page = viewer.get(PATTERNS).content.decode()
+
+    assert "Alien (1979)" in page
+    assert "Cell 4999" in page  # the heaviest first
+    assert not any("DISTINCT" in query["sql"] for query in queries)
+
+
+@pytest.mark.parametrize("term", ["7", "tt0133093"])
+def test_global_pattern_is_found_by_cell_or_content(viewer, term):
+    publish(1)
+    GlobalPattern.objects.bulk_create(
+        [cell_of(1, 7, content_ids=["tt0133093"]), cell_of(1, 8)]
+    )
+
+    rows = viewer.get(PATTERNS, {"q": term}).context["cl"].result_list
+
+    assert [row.cell for row in rows] == [7]
+
+
+def test_global_pattern_page_shows_contents_and_circumstances(viewer):
+    publish(1)
+    add_content("tt1", "Alien", year=1979)
+    cell = cell_of(1, 7, content_ids=["tt1"], time_of_day=4, genre_hints=["horror"])
+    cell.save()
+
+    page = viewer.get(f"{PATTERNS}{cell.pk}/change/").content.decode()
+
+    assert "Alien (1979)" in page
+    assert "evening" in page
+    assert "horror" in page
+    assert "It is the only cell" in page
+
+
+def test_neighbours_are_the_nearest_of_the_same_version():
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(60, 384))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    GlobalPattern.objects.bulk_create(
+        cell_of(version, i, embedding=vectors[i])
+        for version in (1, 2)
+        for i in range(60)
+    )
+    asked = GlobalPattern.objects.get(version=2, cell=0)
+
+    found = nearest_cells(asked, count=10)
+
+    by_similarity = np.argsort(-(vectors @ vectors[0]))[1:11]
+    assert [row.cell for row in found] == list(by_similarity)
+    assert {row.version for row in found} == {2}
+
+
+def test_trends_show_titles_and_what_is_usual(viewer):
+    publish(1)
+    add_content("tt1", "Alien", year=1979)
+    trend_of(1, "tt1", rate=0.12, usual_rate=0.02).save()
+    trend_of(1, "genre:horror", rank=2, usual_rate=0.0).save()
+
+    page = viewer.get(TRENDS).content.decode()
+
+    assert "Alien (1979)" in page
+    assert "Genre: horror" in page
+    assert "usually 2.0 %" in page
+    assert "× 6" in page
+    assert "new" in page
+
+
+def test_trends_are_filtered_by_the_regions_there_are(viewer, vega):
+    publish(1)
+    Trend.objects.bulk_create(
+        [trend_of(1, "tt1"), trend_of(1, "tt2", region="us-east")]
+    )
+
+    answer = viewer.get(TRENDS, {"region": "us-east"})
+
+    offered = re.findall(r"region=([\w-]+)", answer.content.decode())
+    assert [row.item for row in answer.context["cl"].result_list] == ["tt2"]
+    assert {"eu-west", "us-east", "global"} <= set(offered)  # vega is global
+
+
+def test_course_of_a_trend_has_a_zero_where_it_was_absent():
+    for version in (1, 2, 3):
+        publish(version)
+    Trend.objects.bulk_create(
+        [trend_of(1, "tt1", score=0.4), trend_of(3, "tt1", score=0.9)]
+    )
+
+    courses = courses_of(Trend.objects.filter(version=3))
+
+    assert courses == {("eu-west", "tt1"): [0.4, 0.0, 0.9]}
+
+
+def test_course_leaves_out_a_version_that_is_being_staged():
+    publish(1)
+    trend_of(1, "tt1", score=0.4).save()
+    Publication.objects.create(
+        version=2,
+        round_id=1,
+        checksum="",
+        pattern_count=0,
+        trend_count=0,
+        link_count=0,
+        published_at=timezone.now(),
+    )
+
+    courses = courses_of(Trend.objects.filter(version=1))
+
+    assert courses == {("eu-west", "tt1"): [0.4]}
+
+
+def test_trend_page_tells_its_past_and_where_else_it_trends(viewer):
+    publish(1)
+    publish(2)
+    Trend.objects.bulk_create(
+        [
+            trend_of(1, "tt1", score=0.41),
+            trend_of(2, "tt1", score=0.93),
+            trend_of(2, "tt1", region="us-east", score=0.55),
+        ]
+    )
+    trend = Trend.objects.get(version=2, region="eu-west")
+
+    page = viewer.get(f"{TRENDS}{trend.pk}/change/").content.decode()
+
+    assert "0.41" in page
+    assert "us-east" in page
+    assert "0.55" in page
+
+
+def test_publications_mark_the_current_one(viewer):
+    publish(1)
+    publish(2)
+
+    page = viewer.get(PUBLICATIONS).content.decode()
+
+    assert len(re.findall(r">\s*Current\s*<", page)) == 1
+
+
+def test_current_publication_offers_no_way_back_to_itself(operator):
+    publish(1)
+    publish(2)
+
+    current = operator.get(f"{PUBLICATIONS}2/change/").content.decode()
+    older = operator.get(f"{PUBLICATIONS}1/change/").content.decode()
+
+    assert "Roll back to this version" not in current
+    assert "Roll back to this version" in older
+
+
+@pytest.mark.parametrize(
+    "url", [f"{ROUNDS}run/", f"{PUBLICATIONS}1/roll-back/"], ids=["run", "roll back"]
+)
+def test_viewer_neither_runs_rounds_nor_rolls_back(viewer, url):
+    publish(1)
+    publish(2)
+
+    answer = viewer.post(url, {"confirmed": "yes"})
+
+    assert answer.status_code == 403
+    assert FederationRound.objects.count() == 2
+
+
+def test_running_a_round_asks_first(operator):
+    answer = operator.get(f"{ROUNDS}run/")
+
+    assert "Run a round now?" in answer.content.decode()
+    assert not FederationRound.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "shard_000"])
+class TestInTheBackground:
+    """With real commits: the round runs in a thread of its own."""
+
+    def test_round_runs_beside_the_request_and_is_logged(self, operator, vega):
+        answer = operator.post(f"{ROUNDS}run/", {"confirmed": "yes"})
+        _wait_for_the_round()
+
+        told = FederationRound.objects.get()
+        assert answer["Location"] == f"{ROUNDS}{told.pk}/change/"
+        assert told.status != FederationRound.Status.RUNNING
+        assert LogEntry.objects.get().object_id == str(told.pk)
+
+    def test_second_round_is_refused_while_one_runs(self, operator, vega):
+        add_round(
+            status=FederationRound.Status.RUNNING,
+            step="collecting",
+            finished_at=None,
+            lease_until=timezone.now() + timedelta(minutes=1),
+        )
+
+        answer = operator.post(f"{ROUNDS}run/", {"confirmed": "yes"}, follow=True)
+
+        assert "is running (step: collecting)" in answer.content.decode()
+        assert FederationRound.objects.count() == 1
+
+    def test_rolling_back_publishes_the_old_content_again(self, operator, vega):
+        checksum = _publish_for_real(1, item="tt1")
+        _publish_for_real(2, item="tt2")
+        url = reverse("admin:federation_publication_roll_back", args=[1])
+
+        operator.post(url, {"confirmed": "yes"})
+        _wait_for_the_round()
+
+        current = Publication.objects.get(is_current=True)
+        assert current.version == 3
+        assert (current.rollback_of, current.checksum) == (1, checksum)
+        assert Trend.objects.get(version=3).item == "tt1"
+
+
+def _publish_for_real(version: int, *, item: str) -> str:
+    """Publish one cell and one trend with the checksum that they have."""
+    from federation import rows
+
+    cell_of(version, 7, embedding=direction(1.0)).save()
+    trend_of(version, item).save()
+    checksum = rows.read_result("default", version).checksum()
+    publish(version, checksum=checksum)
+    return checksum
+
+
+def _wait_for_the_round() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "federation-round":
+            thread.join(timeout=30)

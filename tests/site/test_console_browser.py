@@ -1,0 +1,117 @@
+"""The console in a real browser: drawn, quiet, offline, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from federation.models import GlobalPattern, Trend
+from shards.models import Shard
+from shards.services import operators
+from shards.services.operators import Role
+from tests.console import add_content, cell_of, publish, trend_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+PASSWORD = "only for this test"
+CHROMIUM_OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = [
+    "/admin/",
+    "/admin/shards/shard/",
+    "/admin/shards/devicehome/",
+    "/admin/federation/trend/",
+    "/admin/federation/globalpattern/",
+    "/admin/federation/federationround/",
+]
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    # Playwright runs an event loop in this thread, and Django would refuse the ORM.
+    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def fleet(vega, altair) -> None:
+    """Two shards, a publication, trends that rise."""
+    operators.create_operator(
+        username="operator", role=Role.OPERATOR, password=PASSWORD
+    )
+    Shard.objects.update(observed_at=timezone.now(), is_reachable=True)
+    add_content("tt1", "Alien", year=1979)
+    for version in (1, 2):
+        publish(version, published_at=timezone.now() - timedelta(minutes=9))
+        trend_of(version, "tt1", score=0.4 * version).save()
+    GlobalPattern.objects.bulk_create([cell_of(2, 7, content_ids=["tt1"])])
+    assert Trend.objects.count() == 2
+
+
+@pytest.mark.parametrize("width", [390, 1440], ids=["phone", "desk"])
+def test_console_is_quiet_and_offline_in_the_dark(browser, live_server, fleet, width):
+    page = browser.new_page(
+        viewport={"width": width, "height": 900}, color_scheme="dark"
+    )
+    complaints: list[str] = []
+    strangers: list[str] = []
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text) if message.type == "error" else None
+        ),
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            strangers.append(request.url)
+            if urlsplit(request.url).hostname not in {"localhost", None}
+            else None
+        ),
+    )
+
+    _log_in(page, live_server.url)
+    too_wide = [path for path in PAGES if _overflows(page, live_server.url + path)]
+    page.goto(live_server.url)
+
+    assert page.inner_text(".cs-attention").startswith("storage")  # altair is full
+    assert "Alien (1979)" in page.inner_text("#content")
+    assert page.evaluate("document.documentElement.classList.contains('dark')")
+    assert complaints == []
+    assert strangers == []
+    assert too_wide == []
+
+
+def _log_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/admin/")
+    page.fill("#id_username", User.objects.get().username)
+    page.fill("#id_password", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector("#content")
+
+
+def _overflows(page: Page, url: str) -> bool:
+    """Whether the page itself, not a table within it, scrolls sideways."""
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
