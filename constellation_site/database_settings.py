@@ -12,8 +12,6 @@ from constellation_site import embedded, environment
 #: A shard that doesn't answer must not hold a TV's request for longer than this.
 CONNECT_TIMEOUT_SECONDS = 5
 
-CONTROL_DATABASE = "constellation"
-
 
 def databases(home: Path) -> dict[str, dict[str, Any]]:
     """Read ``POSTGRES_URL`` and ``SHARD_POSTGRES_URLS``; embedded without them."""
@@ -27,18 +25,10 @@ def databases(home: Path) -> dict[str, dict[str, Any]]:
     if control_url and shard_urls:
         urls = [url.strip() for url in shard_urls.split(",") if url.strip()]
         return _databases(control_url, urls)
-    return _databases(
-        embedded.database_url(home, CONTROL_DATABASE),
-        [
-            embedded.database_url(home, shard_database(shard_id))
-            for shard_id in range(embedded.shard_count(home))
-        ],
+    control_url, *urls = (
+        embedded.database_url(home, name) for name in embedded.database_names(home)
     )
-
-
-def shard_database(shard_id: int) -> str:
-    """Name the embedded database of a shard."""
-    return f"{CONTROL_DATABASE}_shard_{shard_id:03d}"
+    return _databases(control_url, urls)
 
 
 def _databases(control_url: str, shard_urls: list[str]) -> dict[str, dict[str, Any]]:

@@ -224,6 +224,12 @@ def _read_record(home: Path) -> dict[str, Any]:
         record = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
+    except PermissionError as exc:
+        message = (
+            f"{home} is closed to user {_user_name(os.geteuid())}. Run as its owner, "
+            "or choose another CONSTELLATION_HOME."
+        )
+        raise EmbeddedPostgresError(message) from exc
     except ValueError as exc:
         raise EmbeddedPostgresError(f"{path} is not JSON: {exc}") from exc
     if not isinstance(record, dict):
@@ -504,14 +510,17 @@ def _noted_pid(place: Place) -> int | None:
 
 
 def _works_in(pid: int, directory: Path) -> bool:
-    """Whether the process is one of the server's: they all work in its data."""
+    """Whether the process is one of the server's: they all work in its data.
+
+    So may an operator's shell; hence the name as well.
+    """
     import psutil
 
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return bool(process.cwd() == str(directory))
+        return bool(process.name() == "postgres" and process.cwd() == str(directory))
     except psutil.Error:
         return False
 
@@ -543,8 +552,8 @@ def _why_it_ended(place: Place) -> str:
 def _why_it_is_slow(place: Place, seconds: float) -> str:
     tail = "\n".join(_log_tail(place))
     return (
-        f"PostgreSQL does not answer after {seconds:.0f} s. It goes on by itself if "
-        f"it is recovering. The end of {place.log_file}:\n{tail}"
+        f"PostgreSQL does not answer after {seconds:.0f} s. If it is still recovering, "
+        f"start again: it goes on. The end of {place.log_file}:\n{tail}"
     )
 
 

@@ -49,7 +49,10 @@ class Postgres:
         self.start()
 
     def stop(self) -> None:
-        embedded.stop(self._options.home)
+        try:
+            embedded.stop(self._options.home)
+        except embedded.EmbeddedPostgresError as exc:
+            raise UpError(str(exc)) from exc
 
     def _needed_connections(self) -> int:
         # Each request thread keeps one open to each database it has needed.

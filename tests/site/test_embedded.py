@@ -161,10 +161,12 @@ def test_pid_that_now_belongs_to_a_stranger_is_forgotten(home):
     pid_file = embedded.place_of(home).pid_file
     noted = pid_file.read_text().splitlines()
     embedded.stop(home)
-    # Of the same user: PostgreSQL itself would take it for a running server.
-    owner_uid = embedded.place_of(home).data.stat().st_uid
+    # Of the same user, so that PostgreSQL itself would take it for a server; and it
+    # works in the data directory, as an operator's shell may.
+    data = embedded.place_of(home).data
+    owner_uid = data.stat().st_uid
     stranger = subprocess.Popen(
-        ["sleep", "60"], cwd="/", user=owner_uid if ROOT else None
+        ["sleep", "60"], cwd=data, user=owner_uid if ROOT else None
     )
     pid_file.write_text("\n".join([str(stranger.pid), *noted[1:]]) + "\n")
     os.chown(pid_file, owner_uid, -1)
