@@ -29,7 +29,7 @@ from federation.exceptions import ChecksumMismatch, VersionNotStaged, VersionWou
 from federation.models import GlobalPattern, Link, Publication, Trend
 from federation.result import RoundResult
 
-#: Published versions that stay, the current one included: what can be rolled back to.
+#: Published versions that stay while the next is staged: what can be rolled back to.
 KEPT_VERSIONS = 3
 
 #: Building the index needs the table for itself; somebody's long query must not make

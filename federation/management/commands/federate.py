@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event
-from types import FrameType
 from typing import Any
 
 import structlog
@@ -80,21 +81,20 @@ class Command(BaseCommand):
             )
         self._as_json = options["json"]
         self._stop = Event()
-        signal.signal(signal.SIGTERM, self._on_sigterm)
-        if interval is None:
-            self._run_once(shards, dry_run=dry_run)
-            return
-        try:
-            with serving(metrics_addr):
-                self._run_until_stopped(interval, shards)
-        except OSError as exc:
-            raise CommandError(
-                f"Can't serve metrics on {metrics_addr}: {exc.strerror}. "
-                "Choose another address with --metrics-addr."
-            ) from exc
+        with self._stopping_at_sigterm():
+            if interval is None:
+                self._run_once(shards, dry_run=dry_run)
+            else:
+                self._serve_and_run(interval, shards, metrics_addr)
 
-    def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
-        self._stop.set()
+    @contextmanager
+    def _stopping_at_sigterm(self) -> Iterator[None]:
+        """Let a round finish its step and close itself."""
+        before = signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def _run_once(self, shards: list[str] | None, *, dry_run: bool) -> None:
         try:
@@ -107,6 +107,18 @@ class Command(BaseCommand):
         if not report.is_published:
             raise CommandError(message)
         self.stderr.write(self.style.WARNING(message))
+
+    def _serve_and_run(
+        self, interval: int, shards: list[str] | None, metrics_addr: str
+    ) -> None:
+        try:
+            with serving(metrics_addr):
+                self._run_until_stopped(interval, shards)
+        except OSError as exc:
+            raise CommandError(
+                f"Can't serve metrics on {metrics_addr}: {exc.strerror}. "
+                "Choose another address with --metrics-addr."
+            ) from exc
 
     def _run_until_stopped(self, interval: int, shards: list[str] | None) -> None:
         while not self._stop.is_set():
