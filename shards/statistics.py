@@ -9,9 +9,9 @@ call at most one ``record_`` function per transaction, after the TV's row is loc
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections
 from django.db.models import Q, Sum
@@ -35,15 +35,27 @@ _ADD_TO_TALLY = """
         pattern_count = tally.pattern_count + excluded.pattern_count
 """
 
-_ADD_TO_MINUTE = """
+_ADD_TO_MINUTES = """
     INSERT INTO shards_syncminute AS entry
         (minute, slot, sync_count, latency_us, active_delta)
-    VALUES (%s, %s, %s, %s, %s)
+    VALUES {rows}
     ON CONFLICT (minute, slot) DO UPDATE SET
         sync_count = entry.sync_count + excluded.sync_count,
         latency_us = entry.latency_us + excluded.latency_us,
         active_delta = entry.active_delta + excluded.active_delta
 """
+# The types say what the parameters are: in a VALUES list of several rows nothing
+# else does.
+_MINUTE_ROW = "(%s::timestamptz, %s::int2, %s::int4, %s::int8, %s::int4)"
+
+
+@dataclass
+class _MinuteEntry:
+    """What one transaction adds to a minute."""
+
+    sync_count: int = 0
+    latency_us: int = 0
+    active_delta: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,20 +80,15 @@ def record_sync(
     The time to commit isn't known before it: ``latency_us`` may be that of another
     sync, as long as each is given once.
     """
-    minute = minute_of(now)
-    active_deltas = Counter({minute: 1})
-    if previous_sync_at is not None and _is_active(previous_sync_at, now):
-        active_deltas[minute_of(previous_sync_at)] -= 1
-
-    for entry, active_delta in sorted(active_deltas.items()):
-        is_this_sync = entry == minute
-        _add_to_minute(
-            shard_alias,
-            entry,
-            sync_count=int(is_this_sync),
-            latency_us=latency_us if is_this_sync else 0,
-            active_delta=active_delta,
+    entries = {
+        minute_of(now): _MinuteEntry(
+            sync_count=1, latency_us=latency_us, active_delta=1
         )
+    }
+    if previous_sync_at is not None and _is_active(previous_sync_at, now):
+        previous = entries.setdefault(minute_of(previous_sync_at), _MinuteEntry())
+        previous.active_delta -= 1
+    _add_to_minutes(shard_alias, entries)
     if pattern_delta:
         _add_to_tally(shard_alias, pattern_delta=pattern_delta)
 
@@ -100,7 +107,8 @@ def record_forgotten(
 ) -> None:
     """Take one TV and its patterns out of every count."""
     if last_synced_at is not None and _is_active(last_synced_at, now):
-        _add_to_minute(shard_alias, minute_of(last_synced_at), active_delta=-1)
+        gone = _MinuteEntry(active_delta=-1)
+        _add_to_minutes(shard_alias, {minute_of(last_synced_at): gone})
     _add_to_tally(shard_alias, device_delta=-1, pattern_delta=-pattern_count)
 
 
@@ -145,18 +153,19 @@ def _add_to_tally(
         cursor.execute(_ADD_TO_TALLY, [_slot(), device_delta, pattern_delta])
 
 
-def _add_to_minute(
-    shard_alias: str,
-    minute: datetime,
-    *,
-    active_delta: int,
-    sync_count: int = 0,
-    latency_us: int = 0,
-) -> None:
-    with connections[shard_alias].cursor() as cursor:
-        cursor.execute(
-            _ADD_TO_MINUTE, [minute, _slot(), sync_count, latency_us, active_delta]
+def _add_to_minutes(shard_alias: str, entries: dict[datetime, _MinuteEntry]) -> None:
+    parameters: list[Any] = []
+    for minute, entry in sorted(entries.items()):  # the order of the locks
+        parameters += (
+            minute,
+            _slot(),
+            entry.sync_count,
+            entry.latency_us,
+            entry.active_delta,
         )
+    rows = ", ".join([_MINUTE_ROW] * len(entries))
+    with connections[shard_alias].cursor() as cursor:
+        cursor.execute(_ADD_TO_MINUTES.format(rows=rows), parameters)
 
 
 def _slot() -> int:
