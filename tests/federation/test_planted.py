@@ -1,0 +1,109 @@
+"""What was planted in a fleet is found again, through the database and back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.utils import timezone
+from sklearn.metrics import adjusted_rand_score
+
+from federation import publication, rounds, selectors
+from federation.models import Trend
+from patterns.models import Pattern
+from tests.federation import fleets
+
+pytestmark = [
+    pytest.mark.django_db(
+        databases=["default", "shard_000", "shard_001", "shard_002"], transaction=True
+    ),
+    pytest.mark.usefixtures("low_thresholds"),
+]
+
+
+def test_planted_tastes_are_recovered():
+    fleet = fleets.plant(
+        tv_count=250, taste_count=12, patterns_per_tv=3, spread=0.8, seed=21
+    )
+    fleets.store(fleet, fleets.make_shards(3))
+    rounds.run_round()
+
+    patterns = [pattern for tv in fleet.tvs for pattern in tv.patterns]
+    found = publication.current("shard_000").assign(
+        np.stack([pattern.embedding for pattern in patterns])
+    )
+
+    planted = [pattern.taste for pattern in patterns]
+    assert adjusted_rand_score(planted, found) >= 0.9
+
+
+@pytest.fixture
+def two_rounds():
+    """120 TVs; in the second round a third of the north names a new film.
+
+    "film-0-a" is named by every TV, in both rounds and both regions.
+    """
+    fleet = fleets.plant(tv_count=120, taste_count=4, seed=13)
+    shards = fleets.make_shards(3)
+    fleets.store(fleet, shards)
+    northern = [tv.id for tv in fleet.tvs if tv.region == "north"]
+    risen = set(northern[: len(northern) // 3])
+
+    for round_number in (1, 2):
+        for shard in shards:
+            patterns = list(Pattern.objects.using(shard.alias))
+            for pattern in patterns:
+                pattern.content_ids = [*pattern.content_ids[:3], "film-0-a"]
+                if round_number == 2 and pattern.device_id in risen:
+                    pattern.content_ids.append("rising")
+                pattern.reported_at = timezone.now() + timedelta(seconds=1)
+            Pattern.objects.using(shard.alias).bulk_update(
+                patterns, ["content_ids", "reported_at"]
+            )
+        assert rounds.run_round().status == "published"
+    return publication.current("shard_000").trends
+
+
+def test_a_planted_trend_is_first_in_its_region_within_two_rounds(two_rounds):
+    item, score = two_rounds["north"][0]
+
+    assert item == "rising"
+    assert score > 0.25
+
+
+def test_what_is_merely_popular_is_not_trending(two_rounds):
+    scores = dict(two_rounds["north"])
+
+    assert scores["film-0-a"] <= 0.25 < scores["rising"]
+
+
+def test_a_trend_of_one_region_is_not_one_of_another(two_rounds):
+    assert "rising" not in dict(two_rounds["south"])
+
+
+def test_a_trend_says_what_is_behind_it(two_rounds):
+    trend = Trend.objects.get(version=2, region="north", item="rising")
+
+    assert trend.rank == 1
+    assert trend.usual_rate == 0
+    assert trend.rate == pytest.approx(1 / 3, abs=0.02)
+    assert trend.device_count >= 5
+
+
+def test_trends_come_with_their_course_over_the_kept_versions(two_rounds):
+    shown = selectors.trends_with_history("north")
+
+    assert shown[0].trend.item == "rising"
+    assert [version for version, _ in shown[0].scores] == [2]
+    popular = next(each for each in shown if each.trend.item == "film-0-a")
+    assert [version for version, _ in popular.scores] == [1, 2]
+    assert popular.scores[-1][1] == popular.trend.score
+
+
+def test_contents_of_one_taste_are_linked(two_rounds):
+    links = publication.current("shard_000").links
+
+    for content_id in ("film-1-a", "film-2-b", "film-3-c"):
+        related = [other for other, _ in links[content_id] if other != "film-0-a"]
+        assert related[0][:6] == content_id[:6]
