@@ -74,7 +74,14 @@ from .blocks import (
     concatenate_blocks,
     pattern_keys,
 )
-from .cells import SAMPLE_CAPACITY, Cells, fit_cells, nearest_cell_rows, no_cells
+from .cells import (
+    SAMPLE_CAPACITY,
+    Cells,
+    fit_cells,
+    nearest_cell_rows,
+    no_cells,
+    step_cells,
+)
 from .errors import KernelInputError
 from .items import (
     GENRE_PREFIX,
@@ -151,4 +158,5 @@ __all__ = [
     "pattern_keys",
     "plan_pairs",
     "publishable_cells",
+    "step_cells",
 ]

@@ -215,6 +215,26 @@ def fit_cells(
     return _iterate(points, joined, iterations)
 
 
+def step_cells(sample: PatternSample, cells: Cells, *, iterations: int) -> Cells:
+    """Plain spherical k-means: no cell is opened, dissolved or joined.
+
+    Parameters
+    ----------
+    sample : PatternSample
+        Merged over all shards.
+    cells : Cells
+        Where to start.
+    iterations : int
+        At most this many steps; fewer if nothing moves any more.
+
+    Returns
+    -------
+    Cells
+        The same cells at their means, without those that ended up empty.
+    """
+    return _iterate(_Points.of(sample), cells, iterations)
+
+
 def nearest_cell_rows(vectors: Float32Array, cells: Cells) -> Int64Array:
     """The cell each vector belongs to, by the round's own exact rule.
 
