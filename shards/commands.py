@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from shards import reaching
 from shards.exceptions import ConstellationError
 
 
@@ -22,7 +23,8 @@ class JsonCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            return super().execute(*args, **options)
+            with reaching.control():
+                return super().execute(*args, **options)
         except ConstellationError as exc:
             raise CommandError(str(exc)) from exc
 

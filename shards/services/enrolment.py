@@ -12,6 +12,7 @@ Forgetting a TV takes the same lock, so neither ever sees the other half done.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -37,6 +38,9 @@ from shards.tokens import IssuedToken
 
 #: A TV that is forgotten while it enrols starts over, but not for ever.
 MAX_ATTEMPTS = 5
+
+#: Room is made by people, so there is no hurry; spread, as always.
+NO_ROOM_RETRY_SECONDS = (300, 900)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +114,7 @@ def _give_home(
             continue
         return
     raise NoShardAvailable(
-        region=region, retry_after_seconds=reaching.retry_after_seconds()
+        region=region, retry_after_seconds=random.randint(*NO_ROOM_RETRY_SECONDS)
     )
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from shards import services, tokens
 from shards.exceptions import BatchClosed, BatchRevoked, DeviceRevoked, NameTaken
@@ -206,3 +207,13 @@ def test_the_command_names_shards_it_could_not_reach(vega, deneb, spring):
         run("revoke", "spring", "--yes")
 
     assert Device.objects.using(vega.alias).get().revoked_at is not None
+
+
+def test_the_command_says_that_the_control_database_is_down(db, monkeypatch):
+    def is_down(_name: str) -> EnrolmentBatch:
+        raise OperationalError
+
+    monkeypatch.setattr("shards.selectors.batch_by_name", is_down)
+
+    with pytest.raises(CommandError, match="control database can't be reached"):
+        run("close", "spring")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -47,6 +48,14 @@ metrics.record_sync(
 print("written", flush=True)
 sys.stdin.read()
 """
+
+THREE_PATTERNS = ShardStatistics(
+    total_devices=1,
+    active_devices=1,
+    patterns_stored=3,
+    sync_requests_per_min=0.0,
+    avg_sync_latency_ms=0.0,
+)
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -157,6 +166,23 @@ def test_every_shard_has_its_gauges():
     assert ("constellation_active_devices", ("2",)) not in gauges
 
 
+def test_prometheus_may_ask_for_openmetrics():
+    """It does, by default; and that format has rules of its own for names."""
+    fleet = FleetMetrics()
+    fleet.saw({0: THREE_PATTERNS})
+    with metrics_server.serving("127.0.0.1:0", metrics_server.registry(fleet)) as port:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/metrics",
+            headers={"Accept": "application/openmetrics-text; version=1.0.0"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read().decode()
+
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert 'constellation_patterns_stored_total{shard_id="0"} 3' in text
+    assert text.endswith("# EOF\n")
+
+
 def test_before_the_first_round_there_is_no_age():
     with metrics_server.serving(
         "127.0.0.1:0", metrics_server.registry(FleetMetrics())
@@ -192,6 +218,18 @@ class TestObserver:
         assert ("constellation_publication_age_seconds", None) in told
         assert Shard.objects.get(name="vega").is_reachable
         assert not Shard.objects.get(name="deneb").is_reachable
+
+    def test_goes_on_without_the_control_database(self, vega, monkeypatch):
+        def is_down(*_: object, **__: object) -> None:
+            raise OperationalError
+
+        monkeypatch.setattr("shards.observation.record", is_down)
+        fleet = FleetMetrics()
+
+        observe_once(Visitor(), fleet, every=timedelta(seconds=5))
+
+        health = next(iter(fleet.collect()))
+        assert {s.labels["shard_id"]: s.value for s in health.samples}["0"] == 1
 
     def test_observes_until_it_is_told_to_stop(self, vega):
         stderr, scraped = StringIO(), Samples()

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from constellation_site import embedded, environment
-from shards import reaching, selectors, services
+from shards import selectors, services
 from shards.commands import JsonCommand, add_json_argument
 from shards.databases import configured_shard_ids, shard_alias
 from shards.fields import REGION_ACCEPTED, is_region
@@ -57,8 +57,7 @@ class Command(JsonCommand):
             "drain": self._drain,
             "activate": self._activate,
         }
-        with reaching.control():
-            actions[action](**options)
+        actions[action](**options)
 
     def _list(self, *, as_json: bool, **_: Any) -> None:
         shards = list(Shard.objects.all())
