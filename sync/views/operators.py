@@ -108,6 +108,6 @@ def _described(shard: Shard) -> dict[str, Any]:
         "region": shard.region,
         "devices": shard.device_count,
         "max_devices": shard.max_devices,
-        "used_fraction": round(shard.used_fraction, 6),
+        "used_fraction": shard.used_fraction,
         "status": shard.status,
     }
