@@ -84,6 +84,7 @@ from .cells import (
 )
 from .errors import KernelInputError
 from .items import (
+    CONTENTS_PER_TV,
     GENRE_PREFIX,
     ItemCensus,
     ItemCounter,
@@ -91,7 +92,6 @@ from .items import (
     merge_censuses,
 )
 from .links import (
-    CONTENTS_PER_TV,
     LINKS_PER_CONTENT,
     Links,
     PairCollector,

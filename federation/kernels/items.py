@@ -19,6 +19,10 @@ from .sampling import hash_keys, hash_text
 
 GENRE_PREFIX = "genre:"
 
+#: How many contents of one TV are paired, 8,128 pairs at most. On MovieLens small,
+#: links from 32, 64, 128 and 256 of them rank with NDCG@10 0.097, 0.108, 0.115, 0.116.
+CONTENTS_PER_TV = 128
+
 # 4 million buckets, 32 MiB: 100 million different junk names put 24 TVs in each.
 _N_BUCKETS = 1 << 22
 
@@ -145,11 +149,11 @@ class ItemCounter:
     ----------
     seed : int
         64 bits that TVs cannot know.
-    contents_per_tv : int
-        The cap that pair counting will use, see ``links.PairPlan``.
+    contents_per_tv : int, default 128
+        The cap that pair counting will use, see ``links.plan_pairs``.
     """
 
-    def __init__(self, *, seed: int, contents_per_tv: int = 32) -> None:
+    def __init__(self, *, seed: int, contents_per_tv: int = CONTENTS_PER_TV) -> None:
         self._seed = seed
         self._contents_per_tv = contents_per_tv
         self._hashes: dict[str, int] = {}
