@@ -15,15 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet.brain import Brain
-from fleet.wire import Received, Vector
+from fleet.wire import EMBEDDING_DIMENSIONS, Received, Vector
 
 Scores = NDArray[np.float64]
 
 #: A like fades to 1/e of its weight after so many newer ones.
 RECENCY_LIKES = 80.0
-
-#: Cosines between unrelated films are far from zero; powers push them there.
-SIMILARITY_POWER = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +57,17 @@ class Catalogue:
         return [self._rows[c] for c in content_ids if c in self._rows]
 
 
+@dataclass(frozen=True, eq=False)
+class Household:
+    """The own past, as ranking looks at it."""
+
+    brain: Brain
+    #: Of the own patterns, row by row. shape: (n_patterns, 384)
+    embeddings: Vector
+    #: How often each pattern pleased. shape: (n_patterns,)
+    liked: Vector
+
+
 def scores(
     brain: Brain, received: Received, catalogue: Catalogue, weights: Weights
 ) -> Scores:
@@ -70,19 +78,30 @@ def scores(
         (weights.trends, _trends),
         (weights.own, _own),
     )
+    household = _household(brain)
     total: Scores = np.zeros(len(catalogue))
     for weight, evidence in kinds:
         if weight:
-            total += weight * _scaled(evidence(brain, received, catalogue))
+            total += weight * _scaled(evidence(household, received, catalogue))
     return total
 
 
-def _links(brain: Brain, received: Received, catalogue: Catalogue) -> Scores:
+def _household(brain: Brain) -> Household:
+    patterns = brain.patterns()
+    embeddings = np.zeros((len(patterns), EMBEDDING_DIMENSIONS), np.float32)
+    for row, pattern in enumerate(patterns):
+        embeddings[row] = pattern.embedding
+    liked = np.array([pattern.liked_count for pattern in patterns], np.float32)
+    return Household(brain, embeddings, liked)
+
+
+def _links(household: Household, received: Received, catalogue: Catalogue) -> Scores:
     """Add up the links of the household's own likes, the latest and dearest most."""
     evidence: Scores = np.zeros(len(catalogue))
-    newest_first = [c for c in reversed(brain.liked) if c in received.links]
+    likes = household.brain.liked
+    newest_first = [content for content in reversed(likes) if content in received.links]
     for age, content_id in enumerate(newest_first):
-        enjoyment = brain.liked[content_id].viewing.enjoyment
+        enjoyment = likes[content_id].viewing.enjoyment
         weight = enjoyment * np.exp(-age / RECENCY_LIKES)
         for other, strength in received.links[content_id]:
             row = catalogue.row(other)
@@ -91,18 +110,13 @@ def _links(brain: Brain, received: Received, catalogue: Catalogue) -> Scores:
     return evidence
 
 
-def _similar(brain: Brain, received: Received, catalogue: Catalogue) -> Scores:
+def _similar(household: Household, received: Received, catalogue: Catalogue) -> Scores:
     """Add up the contents of global patterns close to one of the own."""
     evidence: Scores = np.zeros(len(catalogue))
-    patterns = brain.patterns()
-    if not patterns or not received.similar_content_ids:
-        return evidence
-
-    own = np.stack([pattern.embedding for pattern in patterns])
-    liked = np.array([pattern.liked_count for pattern in patterns])
-    cosines = own @ received.similar_embeddings.astype(np.float32).T
+    similar = received.similar_embeddings.astype(np.float32)
+    cosines = household.embeddings @ similar.T  # shape: (n_patterns, n_similar)
     # The nearest own pattern decides: the average of several tastes is nobody's.
-    closeness = (_sharpened(cosines) * liked[:, None]).max(axis=0)
+    closeness = (_sharpened(cosines) * household.liked[:, None]).max(axis=0, initial=0)
     closeness *= received.similar_success
     for value, content_ids in zip(closeness, received.similar_content_ids, strict=True):
         for place, row in enumerate(catalogue.rows(content_ids), start=1):
@@ -111,7 +125,7 @@ def _similar(brain: Brain, received: Received, catalogue: Catalogue) -> Scores:
     return evidence
 
 
-def _trends(_brain: Brain, received: Received, catalogue: Catalogue) -> Scores:
+def _trends(_household: Household, received: Received, catalogue: Catalogue) -> Scores:
     evidence: Scores = np.zeros(len(catalogue))
     for content_id, score in received.trends:
         row = catalogue.row(content_id)
@@ -120,20 +134,17 @@ def _trends(_brain: Brain, received: Received, catalogue: Catalogue) -> Scores:
     return evidence
 
 
-def _own(brain: Brain, _received: Received, catalogue: Catalogue) -> Scores:
+def _own(household: Household, _received: Received, catalogue: Catalogue) -> Scores:
     """Sum the similarity to the household's own patterns."""
-    patterns = brain.patterns()
-    if not patterns:
-        return np.zeros(len(catalogue))
-    own = np.stack([pattern.embedding for pattern in patterns])
-    liked = np.array([pattern.liked_count for pattern in patterns])
-    evidence: Scores = liked @ _sharpened(own @ catalogue.embeddings.T)
+    cosines = household.embeddings @ catalogue.embeddings.T
+    evidence: Scores = (household.liked @ _sharpened(cosines)).astype(np.float64)
     return evidence
 
 
-def _sharpened(cosines: Vector) -> Scores:
-    sharp: Scores = np.clip(cosines, 0, 1).astype(np.float64) ** SIMILARITY_POWER
-    return sharp
+def _sharpened(cosines: Vector) -> Vector:
+    """Raise cosines to the fourth power: those of unrelated films are far from zero."""
+    squares: Vector = np.square(np.maximum(cosines, 0))
+    return np.square(squares)
 
 
 def _scaled(evidence: Scores) -> Scores:

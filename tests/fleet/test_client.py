@@ -20,7 +20,7 @@ def test_first_sync_enrols_and_tells_everything(vega, tv):
     tv.sync([pattern(1), pattern(2)])
 
     assert [seen.path for seen in vega.requests] == ["/api/v1/devices", "/api/v1/sync"]
-    assert vega.rows == {str(UUID(int=1)): (0.9, 10), str(UUID(int=2)): (0.9, 10)}
+    assert vega.home.rows == {str(UUID(int=1)): (0.9, 10), str(UUID(int=2)): (0.9, 10)}
 
 
 def test_nothing_new_is_an_empty_delta_on_the_next_version(vega, tv):
@@ -46,7 +46,7 @@ def test_delta_is_the_same_until_it_is_confirmed(vega, tv, fault):
     bodies = [seen.body for seen in vega.syncs]
     assert len(bodies) == 3
     assert bodies[0] == bodies[1] == bodies[2]
-    assert vega.applied_count == 1
+    assert vega.home.applied_count == 1
 
 
 def test_what_was_learned_while_a_delta_was_out_goes_with_the_next(vega, tv):
@@ -59,9 +59,9 @@ def test_what_was_learned_while_a_delta_was_out_goes_with_the_next(vega, tv):
     tv.sync([pattern(1, watched=12, liked=11), pattern(2)])
 
     assert [seen.body["delta"]["local_version"] for seen in vega.syncs[-2:]] == [1, 2]
-    rate, samples = vega.rows[str(UUID(int=1))]
+    rate, samples = vega.home.rows[str(UUID(int=1))]
     assert (round(rate * samples), samples) == (11, 12)
-    assert vega.rows[str(UUID(int=2))] == (0.9, 10)
+    assert vega.home.rows[str(UUID(int=2))] == (0.9, 10)
 
 
 def test_giving_up_says_why_and_keeps_the_delta(vega, tv):
@@ -101,7 +101,7 @@ def test_refused_token_is_replaced_by_enrolling_again(vega, tv):
     tv.sync([pattern(1)])
 
     assert vega.tokens_given == 2
-    assert vega.applied_count == 1
+    assert vega.home.applied_count == 1
     assert vega.syncs[0].body == vega.syncs[1].body
 
 
@@ -135,7 +135,7 @@ def test_shard_that_moved_is_found_by_enrolling_again(vega, tv):
     tv.sync([pattern(1)])
 
     assert vega.tokens_given == 2
-    assert vega.applied_count == 1
+    assert vega.home.applied_count == 1
 
 
 def test_revoked_tv_stops(vega, tv, waits):
@@ -152,7 +152,7 @@ def test_revoked_tv_stops(vega, tv, waits):
 def test_server_that_stands_elsewhere_is_told_everything_again(vega, tv):
     """After a gap the server holds what the TV knows, and nothing else."""
     tv.sync([pattern(1), pattern(2)])
-    vega.version, vega.last_delta = 7, {}  # a restored backup, say
+    vega.home.version, vega.home.last_delta = 7, {}  # a restored backup, say
 
     tv.sync([pattern(2, watched=12, liked=11), pattern(3)])
 
@@ -162,18 +162,21 @@ def test_server_that_stands_elsewhere_is_told_everything_again(vega, tv):
         str(UUID(int=2)),
         str(UUID(int=3)),
     ]
-    assert vega.rows == {str(UUID(int=2)): (11 / 12, 12), str(UUID(int=3)): (0.9, 10)}
+    assert vega.home.rows == {
+        str(UUID(int=2)): (11 / 12, 12),
+        str(UUID(int=3)): (0.9, 10),
+    }
 
 
 def test_forgotten_tv_starts_over_from_nothing(vega, tv):
     tv.sync([pattern(1)])
     tv.sync([pattern(1)])
-    vega.version, vega.last_delta, vega.rows = 0, {}, {}
+    vega.home.version, vega.home.last_delta, vega.home.rows = 0, {}, {}
 
     tv.sync([pattern(1)])
 
-    assert vega.rows == {str(UUID(int=1)): (0.9, 10)}
-    assert vega.version == 1
+    assert vega.home.rows == {str(UUID(int=1)): (0.9, 10)}
+    assert vega.home.version == 1
 
 
 def test_version_used_with_other_content_is_passed_over(vega, tv):
@@ -183,8 +186,8 @@ def test_version_used_with_other_content_is_passed_over(vega, tv):
 
     tv.sync([pattern(1), pattern(2)])
 
-    assert vega.version == 2
-    assert sorted(vega.rows) == [str(UUID(int=1)), str(UUID(int=2))]
+    assert vega.home.version == 2
+    assert sorted(vega.home.rows) == [str(UUID(int=1)), str(UUID(int=2))]
 
 
 def test_server_that_asks_for_a_resync_gets_one_next_time(vega, tv):
@@ -208,8 +211,8 @@ def test_refusal_names_code_and_field_and_frees_the_version(vega, tv):
 
     assert refusal.value.code == "invalid_request"
     assert refusal.value.field == "delta.patterns_added[0].embedding"
-    assert vega.rows == {str(UUID(int=2)): (0.9, 10)}
-    assert vega.version == 1
+    assert vega.home.rows == {str(UUID(int=2)): (0.9, 10)}
+    assert vega.home.version == 1
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,7 @@ def test_garbled_reply_confirms_nothing(vega, tv, status, body):
     tv.sync([pattern(1)])
 
     assert vega.syncs[0].body == vega.syncs[1].body
-    assert vega.applied_count == 1
+    assert vega.home.applied_count == 1
 
 
 def test_large_delta_is_compressed_and_small_one_is_not(vega, tv):
@@ -309,7 +312,7 @@ def test_sync_url_may_be_whole_or_only_the_shard(vega, tv, given):
 
     tv.sync([pattern(1)])
 
-    assert vega.applied_count == 1
+    assert vega.home.applied_count == 1
 
 
 def test_delta_is_on_disk_before_it_is_on_the_wire(vega, tv, tmp_path, http):
@@ -324,7 +327,7 @@ def test_delta_is_on_disk_before_it_is_on_the_wire(vega, tv, tmp_path, http):
     back.sync([pattern(1), pattern(2)])
 
     assert vega.syncs[-1].body == vega.syncs[0].body
-    assert vega.applied_count == 1
+    assert vega.home.applied_count == 1
     assert vega.tokens_given == 1
 
 
@@ -344,7 +347,7 @@ def test_tv_that_leaves_is_forgotten_and_may_come_again(vega, tv):
 
     tv.leave()
 
-    assert vega.rows == {}
+    assert vega.homes == {}
     assert (tv.outbox.token, tv.outbox.confirmed_version) == (None, 0)
 
 

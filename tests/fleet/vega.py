@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,23 +43,32 @@ LOST_REQUEST = Fault()
 LOST_REPLY = Fault(is_applied=True)
 
 
+@dataclass
+class Home:
+    """What is kept of one TV."""
+
+    token: str = ""
+    version: int = 0
+    last_delta: dict[str, Any] = field(default_factory=dict)
+    applied_count: int = 0
+    #: id → (success rate, samples).
+    rows: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+
 class Vega:
     def __init__(self) -> None:
+        self.homes: defaultdict[str, Home] = defaultdict(Home)
         self.requests: list[Seen] = []
         self.reply_sizes: list[int] = []
-        self.faults: deque[Fault] = deque()
+        #: For the next requests, in order; None lets one through.
+        self.faults: deque[Fault | None] = deque()
         self.news: dict[str, Any] = {"global_version": 0}
         self.encoding = "identity"
         self.tokens_given = 0
         self.asks_for_resync = False
         self.sync_url: str | None = None
 
-        self.version = 0
-        self.last_delta: dict[str, Any] = {}
-        self.applied_count = 0
-        #: What it holds: id → (success rate, samples).
-        self.rows: dict[str, tuple[float, int]] = {}
-
+        self._lock = threading.Lock()
         self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(
             target=self._httpd.serve_forever, kwargs={"poll_interval": 0.01}
@@ -71,8 +80,10 @@ class Vega:
         return f"http://127.0.0.1:{self._httpd.server_address[1]}"
 
     @property
-    def token(self) -> str:
-        return f"token-{self.tokens_given}"
+    def home(self) -> Home:
+        """The only TV's, where there is only one."""
+        [home] = self.homes.values()
+        return home
 
     @property
     def syncs(self) -> list[Seen]:
@@ -85,67 +96,75 @@ class Vega:
 
     def answer(self, seen: Seen) -> tuple[int, dict[str, Any]]:
         if seen.path == "/api/v1/info":
-            return 200, {"global_version": 0, "limits": {"patterns_per_sync": 64}}
+            return 200, {
+                "global_version": self.news["global_version"],
+                "limits": {"patterns_per_sync": 64},
+                "federation": {"min_devices_per_pattern": 5},
+            }
         if seen.path == "/api/v1/devices":
             return self._enrol(seen)
-        if seen.headers.get("authorization") != f"Device {self.token}":
+        device_id = seen.body.get("device_id") or seen.path.rsplit("/", 1)[1]
+        home = self.homes[device_id]
+        if seen.headers.get("authorization") != f"Device {home.token}":
             return 401, {"code": "token_invalid"}
         if seen.method == "DELETE":
-            self.rows.clear()
+            del self.homes[device_id]
             return 204, {}
-        return self._sync(seen)
+        return self._sync(seen.body, home)
 
     def _enrol(self, seen: Seen) -> tuple[int, dict[str, Any]]:
         if seen.body["enrolment_key"] != KEY:
             return 403, {"code": "enrolment_key_invalid"}
-        self.tokens_given += 1
+        with self._lock:
+            self.tokens_given += 1
+            home = self.homes[seen.body["device_id"]]
+            home.token = f"token-{self.tokens_given}"
         return 201, {
             "device_id": seen.body["device_id"],
-            "token": self.token,
+            "token": home.token,
             "sync_url": self.sync_url or f"{self.url}/api/v1/sync",
         }
 
-    def _sync(self, seen: Seen) -> tuple[int, dict[str, Any]]:
-        delta = seen.body["delta"]
+    def _sync(self, body: dict[str, Any], home: Home) -> tuple[int, dict[str, Any]]:
+        delta = body["delta"]
         sent = delta["local_version"]
-        if sent == self.version and delta == self.last_delta:
-            return self._reply()
-        if sent == self.version:
+        if sent == home.version and delta == home.last_delta:
+            return self._reply(home)
+        if sent == home.version:
             return 422, {"code": "version_reused"}
-        if sent < self.version:
-            return 409, {"code": "stale_version", "local_version": self.version}
-        if seen.body.get("base_version", self.version) != self.version:
+        if sent < home.version:
+            return 409, {"code": "stale_version", "local_version": home.version}
+        if body.get("base_version", home.version) != home.version:
             return 409, {
                 "code": "version_gap",
-                "local_version": self.version,
+                "local_version": home.version,
                 "resync": True,
             }
-        self._apply(delta)
-        return self._reply()
+        _apply(delta, home)
+        return self._reply(home)
 
-    def _apply(self, delta: dict[str, Any]) -> None:
-        for each in delta["patterns_added"]:
-            self.rows[each["id"]] = (each["success_rate"], each["sample_count"])
-        for each in delta["patterns_updated"]:
-            rate, n = self.rows[each["id"]]
-            k = each["additional_samples"]
-            self.rows[each["id"]] = (
-                (rate * n + each["new_success_rate"] * k) / (n + k),
-                n + k,
-            )
-        for pattern_id in delta["patterns_removed"]:
-            self.rows.pop(pattern_id, None)
-        self.version, self.last_delta = delta["local_version"], delta
-        self.applied_count += 1
-
-    def _reply(self) -> tuple[int, dict[str, Any]]:
+    def _reply(self, home: Home) -> tuple[int, dict[str, Any]]:
         return 200, {
             "global": self.news,
             "accepted": {"stored": 0, "filtered": 0, "updated": 0, "removed": 0},
-            "local_version": self.version,
+            "local_version": home.version,
             "resync": self.asks_for_resync,
             "next_sync_seconds": 432,
         }
+
+
+def _apply(delta: dict[str, Any], home: Home) -> None:
+    for each in delta["patterns_added"]:
+        home.rows[each["id"]] = (each["success_rate"], each["sample_count"])
+    for each in delta["patterns_updated"]:
+        rate, n = home.rows[each["id"]]
+        k = each["additional_samples"]
+        rate = (rate * n + each["new_success_rate"] * k) / (n + k)
+        home.rows[each["id"]] = (rate, n + k)
+    for pattern_id in delta["patterns_removed"]:
+        home.rows.pop(pattern_id, None)
+    home.version, home.last_delta = delta["local_version"], delta
+    home.applied_count += 1
 
 
 def _handler(vega: Vega) -> type[BaseHTTPRequestHandler]:

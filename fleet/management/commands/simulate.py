@@ -45,6 +45,9 @@ class Command(BaseCommand):
         "fleet's knowledge does for the viewer (--movielens DIR --lift)."
     )
 
+    #: It talks to a server that may be anywhere; nothing of this installation is used.
+    requires_system_checks = []
+
     def add_arguments(self, parser: CommandParser) -> None:
         _add_fleet_arguments(parser)
         _add_server_arguments(parser)
@@ -98,6 +101,8 @@ class RichProgress:
         self._console.print(sentence, highlight=False)
 
     def begin(self, what: str, total: int | None) -> None:
+        if self._current is not None:
+            self._bars.stop_task(self._current)
         self._current = self._bars.add_task(what, total=total)
 
     def advance(self) -> None:
