@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -16,7 +16,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
-from rest_framework.authtoken.admin import TokenProxy  # registers it, so not .models
+from rest_framework.authtoken import admin as _  # noqa: F401  # registers TokenProxy
+from rest_framework.authtoken.models import TokenProxy
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from constellation_site.console import lookup
@@ -232,7 +233,7 @@ def _named(device_id: UUID) -> str:
 
 def _log(request: HttpRequest, device_id: UUID, flag: int, message: str) -> None:
     LogEntry.objects.create(
-        user_id=request.user.pk,
+        user_id=cast("int", request.user.pk),
         content_type=ContentType.objects.get_for_model(DeviceHome),
         object_id=str(device_id),
         object_repr=_named(device_id),
@@ -251,7 +252,7 @@ def _deeds(device_id: UUID) -> list[LogEntry]:
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[misc, type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -260,7 +261,7 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ConsoleAdmin):
+class GroupAdmin(DjangoGroupAdmin, ConsoleAdmin):  # type: ignore[misc]
     pass
 
 

@@ -24,7 +24,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from pgvector.django import CosineDistance
-from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from federation import background, selectors
@@ -43,6 +42,7 @@ from shards.admin_base import (
     cell,
     instant,
     is_confirmed,
+    page_action,
     thousands,
 )
 from shards.models import Shard
@@ -150,7 +150,7 @@ class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
     def has_run_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
         return request.user.has_perm("federation.add_federationround")
 
-    @action(
+    @page_action(
         description="Run a round now",
         permissions=["run"],
         url_path="run",
@@ -182,9 +182,10 @@ class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
         shards = list(obj.round_shards.select_related("shard"))
         # What needs a look first, then by number.
         shards.sort(key=lambda row: (row.status not in TROUBLE, row.shard_id))
-        publication = Publication.objects.filter(version=obj.global_version).first()
+        publications = Publication.objects.filter(version=obj.global_version or 0)
         return {
-            "publication": publication,  # None once the version isn't kept any more
+            # None once the version isn't kept any more.
+            "publication": publications.first(),
             "round_tone": round_tone(obj),
             "round_shards": [(row, round_shard_tone(row)) for row in shards],
             "contributed_count": sum(row.status in CONTRIBUTED for row in shards),
@@ -474,7 +475,7 @@ class PublicationAdmin(ReadOnly, ConsoleAdmin):
     ) -> bool:
         return request.user.has_perm("federation.change_federationround")
 
-    @action(
+    @page_action(
         description="Roll back to this version",
         permissions=["roll_back"],
         url_path="roll-back",

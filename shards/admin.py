@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from shards.admin_base import (
@@ -21,6 +20,7 @@ from shards.admin_base import (
     cell,
     instant,
     is_confirmed,
+    page_action,
     status_badge,
     thousands,
 )
@@ -159,9 +159,9 @@ class ShardAdmin(ConsoleAdmin):
     ) -> bool:
         return False
 
-    @display(description="shard", ordering="id", header=True)
-    def identity(self, shard: Shard) -> tuple[str, str]:
-        return shard.name, f"shard {shard.id}"
+    @admin.display(description="shard", ordering="id")
+    def identity(self, shard: Shard) -> SafeString:
+        return cell("console/identity.html", shard=shard)
 
     @admin.display(description="status", ordering="status")
     def state(self, shard: Shard) -> SafeString:
@@ -207,11 +207,11 @@ class ShardAdmin(ConsoleAdmin):
         self.carry_out(request, chosen, act=_activate, done="activated")
         return None
 
-    @action(description="Drain", permissions=["change"], url_path="drain")
+    @page_action(description="Drain", permissions=["change"], url_path="drain")
     def drain_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, self.drain)
 
-    @action(description="Activate", permissions=["change"], url_path="activate")
+    @page_action(description="Activate", permissions=["change"], url_path="activate")
     def activate_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, self.activate)
 
@@ -380,15 +380,15 @@ class EnrolmentBatchAdmin(ConsoleAdmin):
         self.carry_out(request, chosen, act=act, done="revoked")
         return None
 
-    @action(description="Close", permissions=["change"], url_path="close")
+    @page_action(description="Close", permissions=["change"], url_path="close")
     def close_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, self.close)
 
-    @action(description="Reopen", permissions=["change"], url_path="reopen")
+    @page_action(description="Reopen", permissions=["change"], url_path="reopen")
     def reopen_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, self.reopen)
 
-    @action(
+    @page_action(
         description="Revoke",
         permissions=["revoke"],
         url_path="revoke",

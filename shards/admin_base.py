@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -23,6 +23,7 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 
 from shards.exceptions import ConstellationError
 
@@ -36,7 +37,8 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not at run time
     @cached_property
     def count(self) -> int:
         # Unordered, or counting would sort the whole table first.
-        return int(self.object_list.order_by()[:COUNT_LIMIT].count())  # type: ignore[union-attr]
+        rows = cast("QuerySet[Any]", self.object_list).order_by()
+        return rows[:COUNT_LIMIT].count()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,14 @@ class Confirmation:
     is_dangerous: bool = False
     #: Rows named on the page.
     objects: list[str] = field(default_factory=list)
+
+
+Method = TypeVar("Method", bound=Callable[..., HttpResponse])
+
+
+def page_action(**options: Any) -> Callable[[Method], Method]:
+    """Put a button on a page. It is unfold's ``action``, which has no types."""
+    return cast("Callable[[Method], Method]", action(**options))
 
 
 def is_confirmed(request: HttpRequest) -> bool:

@@ -60,7 +60,7 @@ def look_at(home: DeviceHome) -> Sighting:
 
 def _rows(patterns: list[Pattern]) -> list[PatternRow]:
     titles = titles_of(item for pattern in patterns for item in pattern.content_ids)
-    published = dict(
+    published: dict[int | None, int] = dict(
         GlobalPattern.objects.filter(
             version=federation_selectors.current_version(),
             cell__in={p.cell for p in patterns if p.cell is not None},

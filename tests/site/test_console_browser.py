@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
-from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -41,18 +39,6 @@ PAGES = [
 
 
 @pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    # Playwright runs an event loop in this thread, and Django would refuse the ORM.
-    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
 def fleet(vega, altair) -> None:
     """Two shards, a publication, trends that rise."""
     operators.create_operator(
@@ -67,8 +53,19 @@ def fleet(vega, altair) -> None:
     assert Trend.objects.count() == 2
 
 
+@pytest.fixture
+def browser(live_server, fleet) -> Iterator[Browser]:
+    # After the fleet: while Playwright's event loop runs, Django refuses the ORM.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
+        )
+        yield browser
+        browser.close()
+
+
 @pytest.mark.parametrize("width", [390, 1440], ids=["phone", "desk"])
-def test_console_is_quiet_and_offline_in_the_dark(browser, live_server, fleet, width):
+def test_console_is_quiet_and_offline_in_the_dark(browser, live_server, width):
     page = browser.new_page(
         viewport={"width": width, "height": 900}, color_scheme="dark"
     )
@@ -104,7 +101,7 @@ def test_console_is_quiet_and_offline_in_the_dark(browser, live_server, fleet, w
 
 def _log_in(page: Page, url: str) -> None:
     page.goto(f"{url}/admin/")
-    page.fill("#id_username", User.objects.get().username)
+    page.fill("#id_username", "operator")
     page.fill("#id_password", PASSWORD)
     page.click("button[type=submit]")
     page.wait_for_selector("#content")
