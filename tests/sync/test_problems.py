@@ -12,6 +12,9 @@ from django.db import OperationalError
 from django.test import RequestFactory
 from rest_framework.exceptions import ValidationError
 
+import constellation_site.health  # noqa: F401
+import federation.exceptions  # noqa: F401
+import patterns.exceptions  # noqa: F401  each of them has errors to be listed
 from federation import selectors
 from shards.exceptions import ConstellationError
 from sync import problems
