@@ -58,7 +58,7 @@ _OPENING_TRIALS = 8
 
 # Separations below this are halves of one cluster. A cut through an isotropic cloud in
 # 384 dimensions measures 0.02 to 0.14 (larger with fewer members); neighbouring cells
-# of real embeddings of film titles, 0.25 to 2.
+# of real embeddings of film titles, 0.2 to 2.
 _ONE_CLUSTER = 0.15
 
 # A gap in the separations tells clusters from their parts if it is this wide...
