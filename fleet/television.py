@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from fleet.brain import Brain, Viewing
@@ -16,11 +17,16 @@ Habits = Callable[[int], Sequence[Viewing]]
 class Television:
     def __init__(self, *, client: Client, habits: Habits) -> None:
         self.client = client
-        self.brain = Brain(household_id=client.outbox.device_id)
         self._habits = habits
-        # Switched on again: what it had learned follows from what was watched.
-        for round_number in range(client.outbox.rounds_watched):
-            self.brain.watch(habits(round_number))
+
+    @cached_property
+    def brain(self) -> Brain:
+        """What the household learned; after a restart it follows from its past."""
+        outbox = self.client.outbox
+        brain = Brain(household_id=outbox.device_id)
+        for round_number in range(outbox.rounds_watched):
+            brain.watch(self._habits(round_number))
+        return brain
 
     @property
     def owes(self) -> bool:
