@@ -63,8 +63,6 @@ def _fleet(options: Options) -> list[str]:
         *("--tvs", str(options.demo_tvs)),
         *("--url", options.rest_url),
         *("--enrolment-key-file", str(options.enrolment_key_file)),
-        # The same TVs when the demo is started again, not as many more.
-        *("--state", str(options.home / "fleet")),
         # The same TVs the next time: a TV that is switched on again is no new TV.
         *("--state", str(options.fleet_directory)),
     ]
