@@ -54,7 +54,14 @@ class BinaryHalfVector:
     values: NDArray[np.float32]
 
 
-class _BinaryHalfVectorDumper(Dumper):
+class _TextDumper(Dumper):
+    """For Django, which writes statements out while it debugs."""
+
+    def dump(self, obj: BinaryHalfVector) -> Buffer:
+        return str(obj.values.tolist()).encode()
+
+
+class _BinaryDumper(Dumper):
     format = Format.BINARY
     # No oid: an extension's type has another one in each database, and the cast in
     # the statement says what it is.
@@ -63,4 +70,6 @@ class _BinaryHalfVectorDumper(Dumper):
         return _HEADER + obj.values.astype(">f2").tobytes()
 
 
-psycopg.adapters.register_dumper(BinaryHalfVector, _BinaryHalfVectorDumper)
+# The one that is registered last is preferred.
+psycopg.adapters.register_dumper(BinaryHalfVector, _TextDumper)
+psycopg.adapters.register_dumper(BinaryHalfVector, _BinaryDumper)

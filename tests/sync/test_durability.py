@@ -1,0 +1,242 @@
+"""A sync that was answered survives ``kill -9`` of PostgreSQL, and counts once.
+
+The whole of it is real: an embedded cluster that syncs to disk, a server process, and
+a TV that keeps a delta until it is confirmed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from constellation_site import embedded
+from tests.sync.television import addition, update
+
+pytestmark = pytest.mark.slow
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+KILLS = 3
+
+#: Every applied delta adds one sample to this pattern.
+COUNTED = UUID(int=1)
+
+
+class Installation:
+    """A cluster with one shard, and a server in front of it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("POSTGRES_URL", "SHARD_POSTGRES_URLS", "SHARD_IDS")
+        } | {
+            "CONSTELLATION_HOME": str(home),
+            "SECRET_KEY": "a key for one test and its processes",
+            "DJANGO_SETTINGS_MODULE": "constellation_site.settings",
+        }
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    def prepare(self) -> None:
+        embedded.set_shard_count(self.home, 1)
+        (self.home / "static").mkdir()
+        embedded.start(self.home, durable=True)
+        for alias in ("default", "shard_000"):
+            self.manage("migrate", "--database", alias, "--verbosity", "0")
+        self.manage(
+            "shell", "-c", "from shards import services; services.ensure_shards()"
+        )
+        key = self.manage("enrolment_batch", "create", "spring", "--json")
+        self.enrolment_key = httpx.Response(200, text=key).json()["enrolment_key"]
+
+    def manage(self, *arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=BASE_DIR,
+            env=self.environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "granian", "--interface", "wsgi"),
+                *("--host", "127.0.0.1", "--port", str(self.port)),
+                *("--workers", "1", "--blocking-threads", "4"),
+                *("--log-level", "error"),
+                "constellation_site.wsgi:application",
+            ],
+            cwd=BASE_DIR,
+            env=self.environment,
+        )
+
+    def kill_postgres(self) -> None:
+        """Give no process of the cluster a last word."""
+        pid = embedded.postmaster_pid(self.home)
+        assert pid is not None
+        postmaster = psutil.Process(pid)
+        for process in [postmaster, *postmaster.children(recursive=True)]:
+            process.send_signal(signal.SIGKILL)
+
+    def rows(self, statement: str, parameters: list[object]) -> list[tuple]:
+        url = embedded.database_url(self.home, embedded.shard_database(0))
+        with psycopg.connect(url) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+
+class TirelessTv(threading.Thread):
+    """Syncs without a pause, the same delta until it is answered."""
+
+    def __init__(self, url: str, enrolment_key: str) -> None:
+        super().__init__(daemon=True)
+        self.http = httpx.Client(base_url=url, timeout=10)
+        self.enrolment_key = enrolment_key
+        self.is_stopping = False
+        self.version = 0
+        #: Version of each answered delta, and the pattern that it added.
+        self.answered: dict[int, UUID] = {}
+        self.retries = 0
+        self.surprises: list[str] = []
+
+    def run(self) -> None:
+        with self.http:
+            self.enrol()
+            while not self.is_stopping:
+                self.version += 1
+                self.keep_sending(uuid4())
+
+    def enrol(self) -> None:
+        answer = self.http.post(
+            "/api/v1/devices", json={"enrolment_key": self.enrolment_key}
+        ).json()
+        self.device_id = answer["device_id"]
+        self.http.headers["Authorization"] = f"Device {answer['token']}"
+
+    def keep_sending(self, pattern_id: UUID) -> None:
+        body = self.delta(pattern_id)
+        while True:
+            try:
+                response = self.http.post("/api/v1/sync", json=body)
+            except httpx.TransportError:
+                response = None
+            if response is not None and response.status_code == 200:
+                self.answered[self.version] = pattern_id
+                return
+            if response is not None and response.status_code != 503:
+                self.surprises.append(response.text)
+                return
+            self.retries += 1
+            time.sleep(0.05)
+
+    def delta(self, pattern_id: UUID) -> dict:
+        oldest = self.answered.get(self.version - 100)
+        first = [addition(COUNTED, sample_count=1)] if self.version == 1 else []
+        return {
+            "device_id": self.device_id,
+            "base_version": self.version - 1,
+            "delta": {
+                "patterns_added": [*first, addition(pattern_id, seed=self.version)],
+                "patterns_updated": [update(COUNTED, samples=1)],
+                "patterns_removed": [str(oldest)] if oldest else [],
+                "local_version": self.version,
+            },
+        }
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    home = Path(tempfile.mkdtemp(prefix="constellation-durability-"))
+    home.chmod(0o711)  # under root the cluster runs as another user
+    try:
+        installation = Installation(home)
+        installation.prepare()
+        yield installation
+    finally:
+        embedded.destroy(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def server(installation: Installation) -> Iterator[str]:
+    process = installation.serve()
+    url = f"http://127.0.0.1:{installation.port}"
+    try:
+        wait_until_alive(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_until_alive(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{url}/health/live").raise_for_status()
+            return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise AssertionError("The server doesn't answer.")
+
+
+def wait_for_answers(tv: TirelessTv, count: int) -> None:
+    target = len(tv.answered) + count
+    deadline = time.monotonic() + 60
+    while len(tv.answered) < target and time.monotonic() < deadline:
+        assert not tv.surprises
+        time.sleep(0.01)
+    assert len(tv.answered) >= target, "The TV doesn't get through."
+
+
+def test_answered_syncs_survive_kill_9_and_retries_count_once(installation, server):
+    tv = TirelessTv(server, installation.enrolment_key)
+    tv.start()
+    for _ in range(KILLS):
+        wait_for_answers(tv, 40)
+        installation.kill_postgres()
+        time.sleep(0.5)
+        embedded.start(installation.home, durable=True)
+    wait_for_answers(tv, 40)
+    tv.is_stopping = True
+    tv.join(timeout=60)
+
+    assert tv.surprises == []
+    assert tv.retries >= KILLS
+    assert len(tv.answered) == tv.version > 40 * KILLS
+    [(version,)] = installation.rows(
+        "SELECT local_version FROM shards_device WHERE id = %s", [tv.device_id]
+    )
+    assert version == tv.version
+    counts = dict(
+        installation.rows(
+            "SELECT pattern_id, sample_count FROM patterns_pattern"
+            " WHERE device_id = %s",
+            [tv.device_id],
+        )
+    )
+    # Lost once, it would be less; applied twice, more.
+    assert counts.pop(COUNTED) == 1 + tv.version
+    assert set(counts) == {
+        pattern_id
+        for answered, pattern_id in tv.answered.items()
+        if answered > tv.version - 100
+    }
