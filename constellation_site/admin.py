@@ -259,6 +259,12 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[misc, type-arg]
     list_display = ("username", "is_active", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
 
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Any | None = None
+    ) -> bool:
+        """Whoever leaves is made inactive: with them their log would be deleted."""
+        return False
+
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ConsoleAdmin):  # type: ignore[misc]
@@ -278,7 +284,7 @@ class LogEntryAdmin(ReadOnly, ConsoleAdmin):
     list_filter = ("action_flag",)
     search_fields = ("object_id__exact",)
     search_help_text = "The whole id of what it was done to, for example a TV's."
-    ordering = ("-action_time", "-id")
+    ordering = ("-id",)  # which is by time, and indexed
 
     @admin.display(description="when", ordering="action_time")
     def when(self, entry: LogEntry) -> SafeString:

@@ -226,6 +226,15 @@ class VersionFilter(admin.SimpleListFilter):
             }
 
 
+class ContextFilter(admin.ChoicesFieldListFilter):
+    """Circumstances in words; those of patterns that name none come as well."""
+
+    def choices(self, changelist: ChangeList) -> Any:
+        for choice in super().choices(changelist):
+            words = str(choice["display"]).replace("_", " ")
+            yield {**choice, "display": words or "unspecified"}
+
+
 class RegionFilter(admin.SimpleListFilter):
     """Regions of shards, and those that trends of the current version are for."""
 
@@ -258,7 +267,12 @@ class GlobalPatternAdmin(ReadOnly, ConsoleAdmin):
         "source_count",
         "weight",
     )
-    list_filter = (VersionFilter, "time_of_day", "day_of_week", "content_type")
+    list_filter = (
+        VersionFilter,
+        ("time_of_day", ContextFilter),
+        ("day_of_week", ContextFilter),
+        ("content_type", ContextFilter),
+    )
     search_fields = ("cell",)
     search_help_text = "The number of a cell, or a whole content id."
     ordering = ("-mass",)

@@ -314,6 +314,21 @@ class EnrolmentBatchAdmin(ConsoleAdmin):
         share = batch.device_count / batch.max_devices if batch.max_devices else None
         return cell("console/batch_fill.html", batch=batch, share=share)
 
+    def add_view(
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        # Whatever was pressed, the key would come next.
+        one_button = {
+            "show_save_and_add_another": False,
+            "show_save_and_continue": False,
+        }
+        extra = {**(extra_context or {}), **one_button, "title": "New enrolment batch"}
+        response: HttpResponse = super().add_view(request, form_url, extra)
+        return response
+
     def save_model(
         self, request: HttpRequest, obj: EnrolmentBatch, form: Any, change: bool
     ) -> None:

@@ -76,10 +76,12 @@ def times(factor: float) -> str:
 @register.filter
 def compact(value: float) -> str:
     """Shorten for a narrow place: 950, 4.2 k, 3.91 M, 1.6 G."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1e3 if unit == 'k' else size):.3g} {unit}"
-    return number(value)
+    if abs(value) < 10_000:
+        return number(value)
+    units = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+    size, unit = next(each for each in units if abs(value) >= each[0])
+    scaled = value / size
+    return f"{scaled:.0f} {unit}" if abs(scaled) >= 100 else f"{scaled:.3g} {unit}"
 
 
 @register.filter

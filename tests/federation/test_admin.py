@@ -182,6 +182,18 @@ def test_five_thousand_global_patterns_cost_a_handful_of_queries(
     assert not any("DISTINCT" in query["sql"] for query in queries)
 
 
+def test_global_patterns_are_filtered_by_circumstances_in_words(viewer):
+    publish(1)
+    GlobalPattern.objects.bulk_create([cell_of(1, 7, time_of_day=1), cell_of(1, 8)])
+
+    answer = viewer.get(PATTERNS, {"time_of_day__exact": "1"})
+
+    page = answer.content.decode()
+    assert [row.cell for row in answer.context["cl"].result_list] == [7]
+    assert "early morning" in page
+    assert "unspecified" in page
+
+
 @pytest.mark.parametrize("term", ["7", "tt0133093"])
 def test_global_pattern_is_found_by_cell_or_content(viewer, term):
     publish(1)

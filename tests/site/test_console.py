@@ -252,6 +252,13 @@ def test_administrator_opens_every_page(client, page, vega):
     assert administrator.get(INDEX + page).status_code == 200
 
 
+def test_operators_who_did_something_are_not_deleted(client):
+    administrator = logged_in(client, Role.ADMINISTRATOR)
+    user = User.objects.get()
+
+    assert administrator.get(f"/admin/auth/user/{user.pk}/delete/").status_code == 403
+
+
 def test_tokens_are_not_listed(client):
     administrator = logged_in(client, Role.ADMINISTRATOR)
 
