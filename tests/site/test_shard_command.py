@@ -155,16 +155,15 @@ def tv(vega) -> str:
     return str(services.enrol(enrolment_key=key).device_id)
 
 
-def test_a_tv_is_not_forgotten_without_yes(vega, tv):
-    facts = run_json("forget_device", tv)
+def test_a_dry_run_forgets_nobody(vega, tv):
+    facts = run_json("forget_device", tv, "--dry-run")
 
     assert facts == {"device_id": tv, "shard_id": 0, "forgotten": False}
-    assert f"TV {tv} on shard vega would be forgotten" in run("forget_device", tv)
     assert Device.objects.using(vega.alias).exists()
 
 
 def test_a_tv_is_forgotten(vega, tv):
-    assert run_json("forget_device", tv, "--yes")["forgotten"]
+    assert run_json("forget_device", tv)["forgotten"]
 
     assert not Device.objects.using(vega.alias).exists()
 
@@ -175,4 +174,4 @@ def test_a_tv_is_forgotten(vega, tv):
 )
 def test_a_tv_that_is_not_there_is_an_error(vega, device_id, message):
     with pytest.raises(CommandError, match=message):
-        run("forget_device", device_id, "--yes")
+        run("forget_device", device_id)

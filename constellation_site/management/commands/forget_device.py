@@ -23,18 +23,19 @@ class Command(JsonCommand):
         super().add_arguments(parser)
         parser.add_argument("device_id", metavar="ID", help="The TV's UUID.")
         parser.add_argument(
-            "--yes", action="store_true", help="Forget. Without it, only report."
+            "--dry-run", action="store_true", help="Only tell where it lives."
         )
 
-    def handle(self, *, device_id: str, yes: bool, as_json: bool, **_: Any) -> None:
+    def handle(self, *, device_id: str, dry_run: bool, as_json: bool, **_: Any) -> None:
         wanted = _uuid(device_id)
         home = selectors.home_of(wanted)
-        if yes and not forget_device(device_id=wanted):
+        if not dry_run and not forget_device(device_id=wanted):
             raise DeviceNotFound(device_id=wanted)  # Somebody else was faster.
 
-        done = "is forgotten" if yes else "would be forgotten. Add --yes to do it"
+        done = "would be forgotten" if dry_run else "is forgotten"
+        facts = {"device_id": str(wanted), "shard_id": home.shard_id}
         self.answer(
-            {"device_id": str(wanted), "shard_id": home.shard_id, "forgotten": yes},
+            facts | {"forgotten": not dry_run},
             as_json=as_json,
             text=f"TV {wanted} on shard {home.shard} {done}.",
         )
