@@ -73,7 +73,11 @@ class Command(BaseCommand):
             self.stdout.write(orjson.dumps(report.to_json()).decode())
         else:
             self.stdout.write("\n".join(_lines(report)))
-        if report.errors and not wanted.is_endless:
+        if wanted.is_endless:
+            return
+        if stop.is_set():
+            raise CommandError("Stopped before the end.")
+        if report.errors:
             raise CommandError(f"{report.errors} syncs failed.")
 
 
