@@ -6,16 +6,19 @@ the environment. The controller owns the server; xdist's workers inherit its add
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import tempfile
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from constellation_site import embedded
 
+PREFIX = "constellation-test-"
 SHARD_COUNT = 10  # the most that any test spreads its TVs over
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
@@ -23,22 +26,25 @@ HAS_OWN_DATABASES = not IS_WORKER and "POSTGRES_URL" in os.environ
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if IS_WORKER or config.option.collectonly:
+    if IS_WORKER:
         return
+    _remove_abandoned_homes()
+    lock = _hold(HOME)
+    assert lock, "a home of its own was made for this process"
+    config.add_cleanup(lock.close)
     # Registered first, so that an interrupted start is cleaned up as well.
     config.add_cleanup(_remove_home)
     # Being told to end is being interrupted: pytest then still cleans up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if not HAS_OWN_DATABASES:
+    if not HAS_OWN_DATABASES and not config.option.collectonly:
         embedded.start(HOME, databases=[embedded.CONTROL_DATABASE], durable=False)
 
 
 def _make_home() -> Path:
-    home = Path(tempfile.mkdtemp(prefix="constellation-test-"))
+    home = Path(tempfile.mkdtemp(prefix=PREFIX))
     # Under root the server runs as another user, who has to pass through.
     home.chmod(0o711)
     embedded.set_shard_count(home, SHARD_COUNT)
-    (home / "static").mkdir()  # `up` makes it, and whitenoise warns without it
     os.environ["CONSTELLATION_HOME"] = str(home)
     os.environ["SECRET_KEY"] = "a key for tests, not for anything else"
     return home
@@ -47,6 +53,26 @@ def _make_home() -> Path:
 def _remove_home() -> None:
     embedded.destroy(HOME)
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+def _hold(home: Path) -> TextIO | None:
+    """Lock a home for as long as this process lives; None if another one does."""
+    lock = (home / "suite.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
+
+
+def _remove_abandoned_homes() -> None:
+    """Homes of runs that were killed: their locks are free, their servers ended."""
+    for lock_file in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/suite.lock"):
+        home = lock_file.parent
+        if home.stat().st_uid == os.geteuid() and (lock := _hold(home)):
+            lock.close()
+            shutil.rmtree(home, ignore_errors=True)
 
 
 HOME = Path(os.environ["CONSTELLATION_HOME"]) if IS_WORKER else _make_home()
