@@ -7,7 +7,7 @@ and passes what they return to ``federation.merge``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -155,7 +155,7 @@ def blocks(
     min_quality: float,
     fresh_since: datetime | None = None,
     block_rows: int = BLOCK_ROWS,
-) -> Iterator[PatternBlock]:
+) -> Generator[PatternBlock, None, None]:
     """Stream a shard's quality patterns in one snapshot, whole TVs at a time."""
     statement = sql.SQL(_PATTERNS).format(
         min_quality=sql.Literal(min_quality),

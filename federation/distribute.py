@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import closing
 from functools import partial
 
 from federation import publish, selectors
@@ -35,12 +36,13 @@ def distribute(
     behind: dict[int, str] = {}
     staged: set[int] = set()
     steps = 2 * len(shard_ids) + 1
-    for visit in visits(shard_ids, partial(_prepare, edition=edition)):
-        if visit.problem:
-            behind[visit.shard_id] = visit.problem
-        else:
-            staged.add(visit.shard_id)
-        progress(len(behind) + len(staged), steps)
+    with closing(visits(shard_ids, partial(_prepare, edition=edition))) as prepared:
+        for visit in prepared:
+            if visit.problem:
+                behind[visit.shard_id] = visit.problem
+            else:
+                staged.add(visit.shard_id)
+            progress(len(behind) + len(staged), steps)
     if not staged:
         return behind
     _prepare(CONTROL_ALIAS, edition=edition)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import Error, IntegrityError, connection, transaction
 from django.db.models import F, Max, Q
 from django.db.models.functions import Now
 
@@ -124,7 +124,7 @@ class Lease:
             renewed = FederationRound.objects.filter(
                 pk=self._round_id, status=FederationRound.Status.RUNNING
             ).update(lease_until=Now() + LEASE)
-        except DatabaseError as exc:
+        except Error as exc:
             # It may come back in time. If not, the round is given up by another.
             log.warning("lease not renewed", round=self._round_id, problem=str(exc))
             connection.close()

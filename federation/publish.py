@@ -54,7 +54,7 @@ def stage(alias: str, edition: Edition) -> None:
     HNSW is built anew afterwards: updated in place it can race VACUUM.
     """
     _refuse_older(alias, edition.version)
-    index = next(i for i in GlobalPattern._meta.indexes)
+    (index,) = GlobalPattern._meta.indexes
     connection = connections[alias]
     with transaction.atomic(using=alias):
         with connection.cursor() as cursor:

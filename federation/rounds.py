@@ -15,6 +15,7 @@ must not be given any longer.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from typing import TypeVar
@@ -207,17 +208,18 @@ class _Reading(Run):
             if row.status == ShardStatus.COLLECTING
         ]
         total: Reading | None = None
-        for done, visit in enumerate(visits(visited, work), start=1):
-            self.check()
-            row = self.shards[visit.shard_id]
-            row.collect_seconds += visit.seconds
-            if visit.value is None:
-                row.status, row.problem = ShardStatus.MISSING, visit.problem
-            else:
-                note(row, visit.value)
-                total = visit.value if total is None else add(total, visit.value)
-            self.save(row)
-            self.progress(step, done, len(visited))
+        with closing(visits(visited, work)) as answers:
+            for done, visit in enumerate(answers, start=1):
+                self.check()
+                row = self.shards[visit.shard_id]
+                row.collect_seconds += visit.seconds
+                if visit.value is None:
+                    row.status, row.problem = ShardStatus.MISSING, visit.problem
+                else:
+                    note(row, visit.value)
+                    total = visit.value if total is None else add(total, visit.value)
+                self.save(row)
+                self.progress(step, done, len(visited))
         self._refuse_too_few()
         if total is None:
             raise Abandoned("There is no shard yet.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import astuple, fields
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import numpy as np
 from django.db import connections
@@ -19,7 +21,10 @@ from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResu
 #: What pgvector sends before a vector's components: their number, and zero.
 _VECTOR_HEADER = struct.pack(">hh", EMBEDDING_DIMENSIONS, 0)
 
-# Column and the type it is copied as; ``bytea`` passes a value's bytes through.
+Part = TypeVar("Part", ResultPattern, ResultTrend, ResultLinks)
+
+# Each column with the type it is copied as; ``bytea`` passes bytes through. Trends have
+# the order of ``ResultTrend``.
 _PATTERN_COLUMNS = {
     "version": "int8",
     "cell": "int4",
@@ -61,48 +66,13 @@ def write_result(alias: str, version: int, result: RoundResult) -> None:
             cursor,
             GlobalPattern._meta.db_table,
             _PATTERN_COLUMNS,
-            (
-                (
-                    version,
-                    row.cell,
-                    _VECTOR_HEADER + embedding.astype(">f4").tobytes(),
-                    row.success_rate,
-                    row.sample_count,
-                    row.mass,
-                    row.device_count,
-                    source_count,
-                    row.batch_count,
-                    row.time_of_day,
-                    row.day_of_week,
-                    row.content_type,
-                    list(row.genre_hints),
-                    list(row.content_ids),
-                )
-                for row, embedding, source_count in zip(
-                    result.patterns,
-                    result.embeddings,
-                    result.source_counts.tolist(),
-                    strict=True,
-                )
-            ),
+            _pattern_rows(version, result),
         )
         copy_in(
             cursor,
             Trend._meta.db_table,
             _TREND_COLUMNS,
-            (
-                (
-                    version,
-                    row.region,
-                    row.rank,
-                    row.item,
-                    row.score,
-                    row.rate,
-                    row.usual_rate,
-                    row.device_count,
-                )
-                for row in result.trends
-            ),
+            ((version, *astuple(trend)) for trend in result.trends),
         )
         copy_in(
             cursor,
@@ -121,45 +91,51 @@ def read_result(alias: str, version: int) -> RoundResult:
     Three statements: the caller holds a snapshot if the version may go away.
     """
     with connections[alias].cursor() as cursor:
-        patterns = sorted(
-            _copy_out(cursor, GlobalPattern._meta.db_table, _PATTERN_COLUMNS, version),
-            key=lambda row: row[1],
+        patterns = _copy_out(
+            cursor, GlobalPattern._meta.db_table, _PATTERN_COLUMNS, version
         )
         trends = _copy_out(cursor, Trend._meta.db_table, _TREND_COLUMNS, version)
         links = _copy_out(cursor, Link._meta.db_table, _LINK_COLUMNS, version)
+    # Sorted here, by code points: the database would follow its collation.
+    patterns.sort(key=itemgetter("cell"))
+    trends.sort(key=itemgetter("region", "rank"))
+    links.sort(key=itemgetter("content_id"))
     return RoundResult(
-        patterns=tuple(
-            ResultPattern(
-                cell=row[1],
-                success_rate=row[3],
-                sample_count=row[4],
-                mass=row[5],
-                device_count=row[6],
-                batch_count=row[8],
-                time_of_day=row[9],
-                day_of_week=row[10],
-                content_type=row[11],
-                genre_hints=tuple(row[12]),
-                content_ids=tuple(row[13]),
-            )
-            for row in patterns
-        ),
-        trends=tuple(
-            sorted(
-                (ResultTrend(*row[1:]) for row in trends),
-                key=lambda trend: (trend.region, trend.rank),
-            )
-        ),
-        # Sorted here, by code points: the database would follow its collation.
-        links=tuple(
-            sorted(
-                (ResultLinks(row[1], tuple(row[2]), tuple(row[3])) for row in links),
-                key=lambda link: link.content_id,
-            )
-        ),
-        embeddings=_as_matrix([row[2] for row in patterns]),
-        source_counts=np.array([row[7] for row in patterns], dtype=np.int64),
+        patterns=tuple(_as(ResultPattern, row) for row in patterns),
+        trends=tuple(_as(ResultTrend, row) for row in trends),
+        links=tuple(_as(ResultLinks, row) for row in links),
+        embeddings=_as_matrix([row["embedding"] for row in patterns]),
+        source_counts=np.array([row["source_count"] for row in patterns], np.int64),
     )
+
+
+def _pattern_rows(version: int, result: RoundResult) -> Iterator[tuple[Any, ...]]:
+    for row, embedding, source_count in zip(
+        result.patterns, result.embeddings, result.source_counts.tolist(), strict=True
+    ):
+        yield (
+            version,
+            row.cell,
+            _VECTOR_HEADER + embedding.astype(">f4").tobytes(),
+            row.success_rate,
+            row.sample_count,
+            row.mass,
+            row.device_count,
+            source_count,
+            row.batch_count,
+            row.time_of_day,
+            row.day_of_week,
+            row.content_type,
+            list(row.genre_hints),
+            list(row.content_ids),
+        )
+
+
+def _as(kind: type[Part], row: dict[str, Any]) -> Part:
+    """Make one part of a result from the columns that are called as its fields."""
+    values = (row[field.name] for field in fields(kind))
+    arguments: list[Any] = [tuple(v) if isinstance(v, list) else v for v in values]
+    return kind(*arguments)
 
 
 def _as_matrix(sent: Sequence[bytes]) -> NDArray[np.float32]:
@@ -187,7 +163,7 @@ def copy_in(
 
 def _copy_out(
     cursor: CursorWrapper, table: str, columns: dict[str, str], version: int
-) -> list[tuple[Any, ...]]:
+) -> list[dict[str, Any]]:
     statement = sql.SQL(
         "COPY (SELECT {} FROM {} WHERE version = {}) TO STDOUT (FORMAT binary)"
     ).format(
@@ -195,7 +171,8 @@ def _copy_out(
         sql.Identifier(table),
         sql.Literal(version),
     )
-    return list(copied_rows(cursor, statement, list(columns.values())))
+    copied = copied_rows(cursor, statement, list(columns.values()))
+    return [dict(zip(columns, row, strict=True)) for row in copied]
 
 
 def copied_rows(

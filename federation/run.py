@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from django.db import DatabaseError, transaction
+from django.db import Error, connections, transaction
 
 from federation import lease, publish, selectors
 from federation.distribute import distribute, newest_version
@@ -157,7 +157,8 @@ class Run:
     def _close_after(self, exc: BaseException) -> None:
         status = Status.PARTIAL if self.told.global_version else Status.ABANDONED
         # Without the control database the lease runs out, and the next one closes it.
-        with suppress(DatabaseError):
+        with suppress(Error):
+            connections[CONTROL_ALIAS].close_if_unusable_or_obsolete()
             self._close(status, f"{type(exc).__name__}: {exc}".strip(": "))
 
     def _close(self, status: str, problem: str) -> None:

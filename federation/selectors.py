@@ -15,7 +15,6 @@ from federation.models import (
     FederationRound,
     GlobalPattern,
     Publication,
-    RoundCells,
     Trend,
 )
 from shards.databases import CONTROL_ALIAS
@@ -64,8 +63,7 @@ def running_round() -> FederationRound | None:
 
 def last_collecting_round() -> FederationRound | None:
     """The last round that read the shards and published; roll-backs don't count."""
-    cells = RoundCells.objects.select_related("round").order_by("-round_id").first()
-    return cells.round if cells else None
+    return FederationRound.objects.filter(cells__isnull=False).order_by("-id").first()
 
 
 @dataclass(frozen=True)

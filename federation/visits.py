@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -33,11 +33,12 @@ class Visit(Generic[Value]):
 
 def visits(
     shard_ids: Collection[int], work: Callable[[str], Value]
-) -> Iterator[Visit[Value]]:
+) -> Generator[Visit[Value], None, None]:
     """Call ``work`` with the alias of each shard, yielding as they get done.
 
     A database that fails or doesn't answer is a problem of its visit; anything else
-    is a bug and raised. Stop iterating and no further shard is visited.
+    is a bug and raised. Close it (``contextlib.closing``) and no further shard is
+    visited: those under way are waited for.
     """
     with ThreadPoolExecutor(SHARDS_AT_ONCE, thread_name_prefix="shard") as pool:
         try:

@@ -24,6 +24,7 @@ from federation.models import (
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
 from patterns.models import Pattern
 from patterns.vectors import EMBEDDING_DIMENSIONS
+from shards.databases import CONTROL_ALIAS
 from shards.models import Device, Shard, ShardTally
 
 
@@ -174,14 +175,11 @@ def wipe_tvs() -> None:
 def wipe() -> None:
     """Empty all databases of TVs, rounds and publications."""
     wipe_tvs()
-    for shard in Shard.objects.all():
-        for model in (GlobalPattern, Trend, Link, Publication):
-            model.objects.using(shard.alias).all().delete()
-    for model in (
-        *(GlobalPattern, Trend, Link, Publication),
-        *(TrendHistory, RoundShard, FederationRound, Shard),
-    ):
-        model.objects.all().delete()
+    for alias in [CONTROL_ALIAS, *(shard.alias for shard in Shard.objects.all())]:
+        for published in (GlobalPattern, Trend, Link, Publication):
+            published.objects.using(alias).all().delete()
+    for told in (TrendHistory, RoundShard, FederationRound, Shard):
+        told.objects.all().delete()
 
 
 def _unit(vector: NDArray[np.floating]) -> NDArray[np.float32]:

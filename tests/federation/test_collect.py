@@ -70,10 +70,8 @@ def test_blocks_are_small_and_never_split_a_tv(fleet):
 
 
 def test_leaves_out_what_is_not_good_enough(fleet):
-    worse = Pattern.objects.using(ALIAS).order_by("device_id").first()
-    Pattern.objects.using(ALIAS).filter(device_id=worse.device_id).update(
-        success_rate=0.79
-    )
+    worse = Pattern.objects.using(ALIAS).filter(device_id=fleet.tvs[0].id)
+    worse.update(success_rate=0.79)
 
     (block,) = read()
 

@@ -21,6 +21,7 @@ from django.db import connections
 from federation import lease, selectors
 from federation.models import FederationRound
 from shards.databases import shard_alias
+from shards.models import Shard
 from tests.federation import fleets
 
 pytestmark = [
@@ -43,7 +44,7 @@ def fleet():
 def run(capsys):
     """Run a command in this process, giving what it wrote."""
 
-    def run(*words: str) -> tuple[str, str]:
+    def run(*words: str):
         call_command(*words)
         return capsys.readouterr()
 
@@ -206,7 +207,7 @@ def test_with_an_interval_a_database_may_be_away_for_a_while(fleet, run, tmp_pat
 
 def test_rolling_back_repeats_the_version_before(fleet, run):
     first = json.loads(run("federate", "--json")[0])
-    fleets.store(fleets.plant(tv_count=30, seed=8), fleets.Shard.objects.all())
+    fleets.store(fleets.plant(tv_count=30, seed=8), list(Shard.objects.all()))
     second = json.loads(run("federate", "--json")[0])
 
     output, _ = run("rollback_publication", "--json")

@@ -65,7 +65,7 @@ def test_a_publication_says_which_version_it_repeats(checksums):
 def test_a_roll_back_is_written_down_as_a_round(checksums):
     report = rollback.republish()
 
-    told = FederationRound.objects.get(pk=report.round_id)
+    told = FederationRound.objects.get(global_version=report.global_version)
     assert (told.status, told.rollback_of) == ("published", 2)
     statuses = RoundShard.objects.filter(round=told).values_list("status", flat=True)
     assert set(statuses) == {"left_out"}

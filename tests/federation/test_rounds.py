@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.db import OperationalError, connections
 from django.utils import timezone
 
-from federation import history, lease, publication, rounds, selectors
+from federation import history, lease, publication, publish, rounds, selectors
 from federation.exceptions import RoundAlreadyRunning, RoundLost
 from federation.models import (
     FederationRound,
@@ -19,7 +20,7 @@ from federation.models import (
 )
 from patterns.models import Pattern
 from patterns.vectors import as_array
-from shards.exceptions import UnknownShard
+from shards.exceptions import ControlUnavailable, UnknownShard
 from tests.federation import fleets
 
 pytestmark = [
@@ -54,6 +55,7 @@ def test_a_round_is_written_down(shards):
 
     told = FederationRound.objects.get()
     assert (told.status, told.global_version) == ("published", 1)
+    assert told.finished_at is not None
     assert told.finished_at > told.started_at
     assert told.parameters["min_devices"] == 5
     assert told.parameters["shards"] == [0, 1, 2]
@@ -167,7 +169,7 @@ def test_without_any_shard_there_is_nothing_to_do():
     report = rounds.run_round()
 
     assert report.status == "abandoned"
-    assert "There is no shard yet" in report.problem or "0 of 0" in report.problem
+    assert "0 of 0 shards took part" in report.problem
 
 
 # Shards that don't answer
@@ -243,20 +245,6 @@ def test_an_unknown_shard_is_named():
         rounds.run_round(shard_ids=[0, 7])
 
 
-def failing_on(prefix: str):
-    """``publish.stage`` on databases that have no room left."""
-    from django.db import OperationalError
-
-    from federation.publish import stage
-
-    def stage_or_fail(alias, edition):
-        if alias.startswith(prefix):
-            raise OperationalError("no room\non the device")
-        stage(alias, edition)
-
-    return stage_or_fail
-
-
 # One round at a time
 
 
@@ -282,7 +270,7 @@ def test_a_round_left_behind_is_given_up_by_the_next(shards, run_out):
 
 
 def test_a_round_that_was_given_up_does_not_publish(shards, run_out):
-    taken_over = []
+    taken_over: list[FederationRound] = []
 
     def take_over(step: str, done: int, total: int) -> None:
         if step == "merging" and not taken_over:
@@ -347,6 +335,18 @@ def test_a_bug_closes_the_round_and_is_raised(shards, monkeypatch):
 
     told = FederationRound.objects.get()
     assert (told.status, told.problem) == ("abandoned", "ZeroDivisionError: of course")
+
+
+def test_without_the_control_database_there_is_no_round(shards):
+    connection = connections["default"]
+    settings_dict = connection.settings_dict
+    connection.close()
+    host, settings_dict["HOST"] = settings_dict["HOST"], "/nonexistent"
+    try:
+        with pytest.raises(ControlUnavailable):
+            rounds.run_round()
+    finally:
+        settings_dict["HOST"] = host
 
 
 # From round to round
@@ -429,3 +429,15 @@ def test_once_published_nothing_is_waited_for(shards):
     fleets.wipe_tvs()
 
     assert rounds.waiting_for() == ""
+
+
+def failing_on(prefix: str):
+    """``publish.stage`` on databases that have no room left."""
+    stage = publish.stage
+
+    def stage_or_fail(alias, edition):
+        if alias.startswith(prefix):
+            raise OperationalError("no room\non the device")
+        stage(alias, edition)
+
+    return stage_or_fail

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -81,20 +82,29 @@ class Command(BaseCommand):
             )
         self._as_json = options["json"]
         self._stop = Event()
-        with self._stopping_at_sigterm():
+        with self._stopping_politely():
             if interval is None:
                 self._run_once(shards, dry_run=dry_run)
             else:
                 self._serve_and_run(interval, shards, metrics_addr)
 
     @contextmanager
-    def _stopping_at_sigterm(self) -> Iterator[None]:
-        """Let a round finish its step and close itself."""
-        before = signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
+    def _stopping_politely(self) -> Iterator[None]:
+        """At SIGTERM or Ctrl-C finish the step; the second one ends it at once."""
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            self._stop.set()
+            signal.signal(number, before[signal.Signals(number)])
+
+        before = {
+            number: signal.signal(number, stop)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _run_once(self, shards: list[str] | None, *, dry_run: bool) -> None:
         try:
