@@ -11,11 +11,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
+
 from sync.exceptions import Overloaded
 
-#: Requests of TVs under way at once in one process. A few fewer than the threads it
-#: is given, so that probes and operators always find one.
-IN_FLIGHT_LIMIT = 28
+#: Threads of a process that no sync takes, so that probes and operators find one.
+SPARE_THREADS = 2
 
 #: A TV comes back within this time; an idle process uses the first half, a busy one
 #: the second.
@@ -28,12 +29,17 @@ _lock = threading.Lock()
 _in_flight = 0
 
 
+def in_flight_limit() -> int:
+    """How many syncs this process answers at once."""
+    return max(1, settings.REQUEST_THREADS - SPARE_THREADS)
+
+
 @contextmanager
 def admitted() -> Iterator[None]:
     """Count a request while it is answered; refuse it if there are too many."""
     global _in_flight
     with _lock:
-        if _in_flight >= IN_FLIGHT_LIMIT:
+        if _in_flight >= in_flight_limit():
             raise Overloaded(retry_after_seconds=random.randint(*RETRY_AFTER_SECONDS))
         _in_flight += 1
     try:
@@ -45,7 +51,7 @@ def admitted() -> Iterator[None]:
 
 def used_fraction() -> float:
     """Share of this process's places taken, the caller's own included; 0 to 1."""
-    return min(1.0, _in_flight / IN_FLIGHT_LIMIT)
+    return min(1.0, _in_flight / in_flight_limit())
 
 
 def next_sync_seconds() -> int:

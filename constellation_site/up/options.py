@@ -57,6 +57,7 @@ class Options:
             "DJANGO_SETTINGS_MODULE": "constellation_site.settings",
             "REST_ADDR": self.rest_address,
             "METRICS_ADDR": self.metrics_address,
+            "REQUEST_THREADS": str(self.threads),
             "FEDERATION_INTERVAL_SECS": str(self.federation_interval_seconds),
             "PROMETHEUS_MULTIPROC_DIR": str(self.metrics_directory),
             "PYTHONUNBUFFERED": "1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -38,14 +39,9 @@ def device(vega) -> Device:
 def addition(embedding=None, **parts) -> PatternAddition:
     if embedding is None:
         embedding = RNG.normal(size=384)
+    facts: dict[str, Any] = {"id": uuid4(), "success_rate": 0.9, "sample_count": 10}
     return PatternAddition(
-        **{
-            "id": uuid4(),
-            "embedding": np.asarray(embedding, dtype=np.float32),
-            "success_rate": 0.9,
-            "sample_count": 10,
-        }
-        | parts
+        embedding=np.asarray(embedding, dtype=np.float32), **facts | parts
     )
 
 
@@ -142,7 +138,9 @@ def test_similar_patterns_are_exact_within_their_cells(device):
     )
     wanted = vectors[4]
 
-    found = list(selectors.similar_patterns(SHARD, wanted, k=10, cells=[0, 1]))
+    found: list[Any] = list(
+        selectors.similar_patterns(SHARD, wanted, k=10, cells=[0, 1])
+    )
 
     candidates = np.flatnonzero(cells < 2)
     by_hand = candidates[np.argsort(-(vectors[candidates] @ wanted))][:10]
@@ -151,7 +149,9 @@ def test_similar_patterns_are_exact_within_their_cells(device):
 
 
 def test_similar_patterns_go_through_the_index_of_cells(device):
-    query = selectors.similar_patterns(SHARD, np.ones(384), k=10, cells=[3])
+    query = selectors.similar_patterns(
+        SHARD, np.ones(384, dtype=np.float32), k=10, cells=[3]
+    )
     with connections[SHARD].cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
 
@@ -160,7 +160,7 @@ def test_similar_patterns_go_through_the_index_of_cells(device):
 
 def test_similar_patterns_want_a_vector(device):
     with pytest.raises(ValueError, match=r"shape \(3,\); expected \(384,\)"):
-        selectors.similar_patterns(SHARD, np.ones(3), k=1, cells=[0])
+        selectors.similar_patterns(SHARD, np.ones(3, dtype=np.float32), k=1, cells=[0])
 
 
 def test_tastes_are_all_patterns_of_one_tv(device):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from django.db import connections
@@ -42,10 +44,12 @@ def test_unit_rows_survive_squares_that_float32_does_not():
 
 @pytest.mark.django_db(databases=["shard_000"])
 def test_vectors_travel_both_ways_in_binary():
+    sent: list[Any] = [BinaryHalfVector(vector) for vector in VECTORS[:2]]
+
     with connections["shard_000"].cursor() as cursor:
         cursor.execute(
             "SELECT halfvec_send(v) FROM unnest(ARRAY[%s::halfvec, %s::halfvec]) AS v",
-            [BinaryHalfVector(VECTORS[0]), BinaryHalfVector(VECTORS[1])],
+            sent,
         )
         received = as_matrix([row[0] for row in cursor.fetchall()])
 

@@ -45,6 +45,7 @@ def _make_home() -> Path:
     # Under root the server runs as another user, who has to pass through.
     home.chmod(0o711)
     embedded.set_shard_count(home, SHARD_COUNT)
+    (home / "static").mkdir()  # `up` makes it, and whitenoise warns without it
     os.environ["CONSTELLATION_HOME"] = str(home)
     os.environ["SECRET_KEY"] = "a key for tests, not for anything else"
     return home

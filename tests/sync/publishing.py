@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -21,7 +22,7 @@ FIRST_CELL = 1000
 def publish(
     *aliases: str,
     version: int,
-    centroids: NDArray[np.float32] | None = None,
+    centroids: NDArray[np.floating[Any]] | None = None,
     masses: Sequence[float] | None = None,
     trends: Mapping[str, Sequence[str]] | None = None,
     links: Mapping[str, Sequence[str]] | None = None,

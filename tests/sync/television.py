@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import orjson
-from django.http import HttpResponse
 from django.test import Client
 
 from patterns.models import Pattern
@@ -19,10 +18,13 @@ SYNC = "/api/v1/sync"
 def embedding(seed: int) -> list[float]:
     """A random direction, the same for the same seed; short enough for 64 a sync."""
     vector = np.random.default_rng(seed).normal(size=384)
-    return (vector / np.linalg.norm(vector)).round(4).tolist()
+    rounded: list[float] = (vector / np.linalg.norm(vector)).round(4).tolist()
+    return rounded
 
 
-def addition(pattern_id: UUID | None = None, *, seed: int = 1, **parts: Any) -> dict:
+def addition(
+    pattern_id: UUID | None = None, *, seed: int = 1, **parts: Any
+) -> dict[str, Any]:
     """A complete addition, good enough to be stored."""
     return {
         "id": str(pattern_id or uuid4()),
@@ -41,7 +43,7 @@ def addition(pattern_id: UUID | None = None, *, seed: int = 1, **parts: Any) -> 
     } | parts
 
 
-def update(pattern_id: UUID, rate: float = 0.9, samples: int = 3) -> dict:
+def update(pattern_id: UUID, rate: float = 0.9, samples: int = 3) -> dict[str, Any]:
     return {
         "id": str(pattern_id),
         "new_success_rate": rate,
@@ -86,7 +88,7 @@ class Television:
             },
         } | rest
 
-    def post(self, body: Any, **headers: str) -> HttpResponse:
+    def post(self, body: Any, **headers: str) -> Any:
         """Send anything at all as JSON; bytes go as they are."""
         data = body if isinstance(body, bytes) else orjson.dumps(body)
         content_type = headers.pop("content_type", "application/json")
@@ -97,7 +99,7 @@ class Television:
         """Send a delta that is expected to be applied, and return the reply."""
         response = self.post(self.body(**parts))
         assert response.status_code == 200, response.content
-        reply = response.json()
+        reply: dict[str, Any] = response.json()
         self.local_version = reply["local_version"]
         return reply
 

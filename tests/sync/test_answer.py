@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -25,10 +26,11 @@ def near(vector: np.ndarray, *, seed: int, noise: float = 0.01) -> list[float]:
     """A vector of a TV whose taste is that of a cell, but not exactly."""
     unit = vector / np.linalg.norm(vector)
     wandering = np.random.default_rng(seed).normal(size=384) * noise
-    return (unit + wandering).tolist()
+    vector_of_tv: list[float] = (unit + wandering).tolist()
+    return vector_of_tv
 
 
-def cells_of(reply: dict) -> list[int]:
+def cells_of(reply: dict[str, Any]) -> list[int]:
     return [similar["id"] for similar in reply["global"]["similar"]]
 
 
@@ -225,7 +227,7 @@ def test_retry_is_answered_with_the_news_too(vega_tv):
 
 def test_next_sync_is_spread_over_five_to_fifteen_minutes(monkeypatch):
     idle = [load.next_sync_seconds() for _ in range(400)]
-    monkeypatch.setattr(load, "_in_flight", load.IN_FLIGHT_LIMIT)
+    monkeypatch.setattr(load, "_in_flight", load.in_flight_limit())
     busy = [load.next_sync_seconds() for _ in range(400)]
 
     assert min(idle) >= 300

@@ -15,7 +15,7 @@ import zstandard
 from django.conf import settings
 
 from sync import encodings, parsers
-from sync.exceptions import MalformedBody
+from sync.exceptions import BodyInflatesTooLarge, MalformedBody
 from tests.sync.television import SYNC, addition
 
 pytestmark = pytest.mark.django_db(databases=["default", "shard_000"])
@@ -261,7 +261,7 @@ def test_bomb_costs_no_more_than_an_honest_body(name):
 
     tracemalloc.start()
     try:
-        with pytest.raises(encodings.BodyInflatesTooLarge):
+        with pytest.raises(BodyInflatesTooLarge):
             encodings.inflate(body, encoding)
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -39,7 +40,7 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 def patterns_tallied() -> int:
     tally = ShardTally.objects.using("shard_000")
-    return tally.aggregate(total=Sum("pattern_count", default=0))["total"]
+    return int(tally.aggregate(total=Sum("pattern_count", default=0))["total"])
 
 
 def test_same_delta_sent_many_times_at_once_is_applied_once(vega_tv):
@@ -58,7 +59,7 @@ def test_same_delta_sent_many_times_at_once_is_applied_once(vega_tv):
 def test_of_different_deltas_with_one_version_exactly_one_wins(vega_tv):
     bodies = [vega_tv.body(added=[addition()]) for _ in range(6)]
 
-    responses = at_once([lambda body=body: vega_tv.post(body) for body in bodies])
+    responses = at_once([partial(vega_tv.post, body) for body in bodies])
 
     codes = sorted(r.json().get("code", "applied") for r in responses)
     assert codes == ["applied"] + ["version_reused"] * 5
@@ -74,7 +75,7 @@ def test_tvs_do_not_wait_for_or_disturb_each_other(vega, enrol_tv):
             tv.sync(added=[addition(pattern_id)])
         tv.sync(removed=shared[:3], updated=[update(shared[5])])
 
-    at_once([lambda tv=tv: live(tv) for tv in tvs])
+    at_once([partial(live, tv) for tv in tvs])
 
     for tv in tvs:
         assert set(tv.stored()) == set(shared[3:])

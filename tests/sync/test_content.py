@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "shard_000"])
 CONTENT = "/api/v1/content"
 
 
-def item(content_id: str = "tt0133093", **parts) -> dict:
+def item(content_id: str = "tt0133093", **parts) -> dict[str, Any]:
     return {
         "content_id": content_id,
         "title": "The Matrix",
@@ -33,7 +35,7 @@ def item(content_id: str = "tt0133093", **parts) -> dict:
 def as_role(db):
     """A client with the API token of an operator of some role."""
 
-    def make(role: Role) -> Client:
+    def make(role: Role):
         made = operators.create_operator(username=role.value, role=role)
         return Client(headers={"authorization": f"Token {made.token}"})
 
@@ -41,7 +43,7 @@ def as_role(db):
 
 
 @pytest.fixture
-def operator(as_role) -> Client:
+def operator(as_role):
     return as_role(Role.OPERATOR)
 
 

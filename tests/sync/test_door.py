@@ -183,7 +183,7 @@ def test_control_database_is_not_needed(vega_tv):
 
 
 def test_too_many_at_once_are_sent_away_unread(vega_tv, monkeypatch):
-    monkeypatch.setattr(load, "_in_flight", load.IN_FLIGHT_LIMIT)
+    monkeypatch.setattr(load, "_in_flight", load.in_flight_limit())
 
     with no_query_anywhere():
         answers = [vega_tv.post(b"not even JSON") for _ in range(40)]
@@ -196,7 +196,7 @@ def test_too_many_at_once_are_sent_away_unread(vega_tv, monkeypatch):
 
 
 def test_places_are_given_back(vega_tv):
-    for _ in range(load.IN_FLIGHT_LIMIT + 1):
+    for _ in range(load.in_flight_limit() + 1):
         vega_tv.post(b"not JSON")
 
     assert load.used_fraction() == 0

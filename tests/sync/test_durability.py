@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -97,7 +98,7 @@ class Installation:
         for process in [postmaster, *postmaster.children(recursive=True)]:
             process.send_signal(signal.SIGKILL)
 
-    def rows(self, statement: str, parameters: list[object]) -> list[tuple]:
+    def rows(self, statement: str, parameters: list[object]) -> list[tuple[Any, ...]]:
         url = embedded.database_url(self.home, embedded.shard_database(0))
         with psycopg.connect(url) as connection:
             return connection.execute(statement, parameters).fetchall()
@@ -147,7 +148,7 @@ class TirelessTv(threading.Thread):
             self.retries += 1
             time.sleep(0.05)
 
-    def delta(self, pattern_id: UUID) -> dict:
+    def delta(self, pattern_id: UUID) -> dict[str, Any]:
         oldest = self.answered.get(self.version - 100)
         first = [addition(COUNTED, sample_count=1)] if self.version == 1 else []
         return {

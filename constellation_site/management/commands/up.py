@@ -16,8 +16,6 @@ from constellation_site.up.options import Options
 from constellation_site.up.terminal import Terminal
 
 DEMO_TVS = 500
-#: A request waits for its commit most of the time, so several share a core.
-THREADS = 16
 
 
 class Command(BaseCommand):
@@ -59,8 +57,8 @@ class Command(BaseCommand):
             "--threads",
             metavar="N",
             type=_at_least_one,
-            default=THREADS,
-            help="request threads of each web process (%(default)s)",
+            default=settings.REQUEST_THREADS,
+            help="request threads of each web process (REQUEST_THREADS; %(default)s)",
         )
         parser.add_argument(
             "--federation-interval",
