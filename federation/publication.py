@@ -74,15 +74,20 @@ class LoadedPublication:
         return self.cells[nearest]
 
 
-def current(shard_alias: str) -> LoadedPublication:
-    """Give the shard's current publication, read anew when its pointer has moved."""
+def current(shard_alias: str, *, at_least: int = 0) -> LoadedPublication:
+    """Give the shard's current publication, read anew when its pointer has moved.
+
+    ``at_least`` is the version that the TV holds, which it may have from another
+    process: what it gets is not older, unless the shard itself fell behind.
+    """
     pointer = selectors.pointer(shard_alias)
     loaded = _loaded.get(shard_alias)
     if loaded is not None and _is(loaded, pointer):
         return loaded
     lock = _locks[shard_alias]
     # Somebody is reading the new version: the old one does until that is done.
-    if not lock.acquire(blocking=loaded is None) and loaded is not None:
+    must_wait = loaded is None or loaded.version < at_least
+    if not lock.acquire(blocking=must_wait) and loaded is not None:
         return loaded
     try:
         # Asked again: with the pointer from before the lock, a newer version that

@@ -28,7 +28,7 @@ def sync(
 
     alias = shard_alias(token.shard_id)
     with reaching.shard(token.shard_id):
-        publication = publications.current(alias)
+        publication = publications.current(alias, at_least=request.global_version or 0)
         applied = store.apply_delta(
             shard_alias=alias,
             device_id=token.device_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 import numpy as np
 import pytest
@@ -92,10 +92,9 @@ def test_a_shard_that_is_behind_answers_with_its_own_version():
     assert publication.current("shard_001").version == 1
 
 
-def test_while_one_request_reads_the_new_version_others_get_the_old(monkeypatch):
-    put_out(1)
-    publication.current(ALIAS)
-    put_out(2)
+@pytest.fixture
+def slow_reading(monkeypatch) -> tuple[Event, Event]:
+    """Reading a version says that it has begun, and waits until it may end."""
     is_reading, may_finish = Event(), Event()
     read_result = rows.read_result
 
@@ -105,6 +104,17 @@ def test_while_one_request_reads_the_new_version_others_get_the_old(monkeypatch)
         return read_result(alias, version)
 
     monkeypatch.setattr(rows, "read_result", slowly)
+    return is_reading, may_finish
+
+
+def test_while_one_request_reads_the_new_version_others_get_the_old(slow_reading):
+    is_reading, may_finish = slow_reading
+    may_finish.set()
+    put_out(1)
+    publication.current(ALIAS)
+    put_out(2)
+    is_reading.clear()
+    may_finish.clear()
     seen = []
     reader = Thread(target=lambda: seen.append(_version_in_a_thread()))
     reader.start()
@@ -115,6 +125,25 @@ def test_while_one_request_reads_the_new_version_others_get_the_old(monkeypatch)
     reader.join()
 
     assert (meanwhile, seen) == (1, [2])
+
+
+def test_a_tv_that_holds_the_new_version_already_waits_for_it(slow_reading):
+    is_reading, may_finish = slow_reading
+    may_finish.set()
+    put_out(1)
+    publication.current(ALIAS)
+    put_out(2)
+    is_reading.clear()
+    may_finish.clear()
+    reader = Thread(target=_version_in_a_thread)
+    reader.start()
+    assert is_reading.wait(timeout=10)
+    Timer(0.2, may_finish.set).start()
+
+    version = publication.current(ALIAS, at_least=2).version
+    reader.join()
+
+    assert version == 2
 
 
 def test_what_could_not_be_read_is_tried_again(monkeypatch):
