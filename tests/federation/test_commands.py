@@ -156,6 +156,12 @@ def test_a_taken_port_is_named_with_the_option_that_moves_it(fleet):
             call_command("federate", "--interval", "5", "--metrics-addr", address)
 
 
+@pytest.mark.parametrize("address", ["localhost:http", "127.0.0.1:99999"])
+def test_an_address_that_is_none_is_refused(fleet, address):
+    with pytest.raises(CommandError, match=f"{address}.*HOST:PORT"):
+        call_command("federate", "--interval", "5", "--metrics-addr", address)
+
+
 def test_sigterm_means_what_it_meant_before_once_a_round_is_over(fleet, run):
     before = signal.getsignal(signal.SIGTERM)
 

@@ -113,7 +113,8 @@ class Command(BaseCommand):
             raise CommandError(str(exc)) from exc
         if not report.problem:
             return
-        message = f"{report.status.capitalize()}: {report.problem}"
+        status = report.status.replace("_", " ").capitalize()
+        message = f"{status}: {report.problem}"
         if not report.is_published:
             raise CommandError(message)
         self.stderr.write(self.style.WARNING(message))
@@ -124,10 +125,10 @@ class Command(BaseCommand):
         try:
             with serving(metrics_addr):
                 self._run_until_stopped(interval, shards)
-        except OSError as exc:
+        except (OSError, ValueError, OverflowError) as exc:
             raise CommandError(
-                f"Can't serve metrics on {metrics_addr}: {exc.strerror}. "
-                "Choose another address with --metrics-addr."
+                f"Can't serve metrics on {metrics_addr}: {exc}. "
+                "Choose another HOST:PORT with --metrics-addr."
             ) from exc
 
     def _run_until_stopped(self, interval: int, shards: list[str] | None) -> None:
