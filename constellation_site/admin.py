@@ -41,7 +41,7 @@ DEEDS_SHOWN = 20
 
 
 @admin.register(DeviceHome)
-class DeviceLookup(ConsoleAdmin):
+class DeviceLookup(ReadOnly, ConsoleAdmin):
     """No list of TVs: paste an id, see that TV.
 
     Its address is that of DeviceHome's pages, so that the log of what was done links

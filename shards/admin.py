@@ -248,7 +248,9 @@ def _activating(chosen: list[Shard]) -> Confirmation:
 
 
 def _these(chosen: list[Any]) -> str:
-    return str(chosen[0]) if len(chosen) == 1 else f"{len(chosen)} of them"
+    if len(chosen) == 1:
+        return str(chosen[0])
+    return f"{len(chosen)} {chosen[0]._meta.verbose_name_plural}"
 
 
 def _drain(shard: Shard) -> str:

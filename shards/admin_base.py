@@ -95,6 +95,7 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count the table once a choice
     list_per_page = 50
     list_fullwidth = True
     list_filter_sheet = False

@@ -123,6 +123,14 @@ def test_draining_asks_first(operator, vega):
     assert vega.status == Shard.Status.ACTIVE
 
 
+def test_draining_several_asks_about_all_of_them(operator, vega, altair):
+    answer = operator.post(
+        SHARDS, {"action": "drain", "_selected_action": [vega.pk, altair.pk]}
+    )
+
+    assert "Drain 2 shards?" in answer.content.decode()
+
+
 def test_confirmed_draining_is_done_counted_and_logged(operator, vega, altair):
     answer = operator.post(
         SHARDS,
@@ -218,7 +226,7 @@ def test_new_batch_shows_its_key_this_once(operator):
 
     shown = operator.post(f"{BATCHES}add/", fields)
     page = shown.content.decode()
-    key = re.search(r'id="enrolment-key">([^<]+)<', page)
+    key = re.search(r'id="enrolment-key"[^>]*>([^<]+)<', page)
     later = operator.get(BATCHES).content.decode()
 
     assert key is not None

@@ -236,6 +236,7 @@ def test_only_administrators_take_care_of_operators(client, role, sees_operators
 @pytest.mark.parametrize(
     "page",
     [
+        "shards/",
         "auth/user/",
         "auth/user/add/",
         "auth/group/",

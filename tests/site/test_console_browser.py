@@ -99,6 +99,21 @@ def test_console_is_quiet_and_offline_in_the_dark(browser, live_server, width):
     assert too_wide == []
 
 
+def test_new_key_is_copied_with_one_click(browser, live_server):
+    page = browser.new_page()
+    _log_in(page, live_server.url)
+    page.goto(f"{live_server.url}/admin/shards/enrolmentbatch/add/")
+    page.fill("#id_name", "Kitchens")
+    page.click("button[name=_save]")
+
+    page.click("text=Copy")
+
+    page.wait_for_selector("text=Copied")
+    key = page.inner_text("#enrolment-key")
+    assert len(key) > 40
+    assert page.evaluate("getSelection().toString()") == key
+
+
 def _log_in(page: Page, url: str) -> None:
     page.goto(f"{url}/admin/")
     page.fill("#id_username", "operator")
