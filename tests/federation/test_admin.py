@@ -81,6 +81,21 @@ def test_running_round_tells_its_step(viewer):
     assert "collecting" in viewer.get(ROUNDS).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("status", "is_renewed"),
+    [
+        (FederationRound.Status.RUNNING, True),
+        (FederationRound.Status.PUBLISHED, False),
+    ],
+)
+def test_page_of_a_round_follows_it_until_it_is_over(viewer, status, is_renewed):
+    told = add_round(status=status)
+
+    page = viewer.get(f"{ROUNDS}{told.pk}/change/").content.decode()
+
+    assert ('http-equiv="refresh"' in page) is is_renewed
+
+
 def test_list_counts_the_shards_that_contributed(viewer, vega, altair):
     told = add_round()
     RoundShard.objects.create(round=told, shard=vega, status="published")

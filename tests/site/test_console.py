@@ -6,6 +6,7 @@ No test here declares a shard database: these pages never visit a shard.
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -264,6 +265,18 @@ def test_tokens_are_not_listed(client):
     administrator = logged_in(client, Role.ADMINISTRATOR)
 
     assert administrator.get("/admin/authtoken/tokenproxy/").status_code == 404
+
+
+def test_page_brings_its_own_looks(viewer):
+    """Styles, scripts and icon come from this server, without collecting them."""
+    page = viewer.get(INDEX).content.decode()
+    files = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page))
+
+    assert "/static/console/console.css" in files
+    assert "/static/console/icon.svg" in files
+    for file in files:
+        with closing(viewer.get(file)) as answer:
+            assert answer.status_code == 200, file
 
 
 def test_console_asks_who_one_is(client):
