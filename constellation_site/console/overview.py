@@ -76,7 +76,9 @@ def context(request: HttpRequest, base: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     shards = list(Shard.objects.all())
     publication = Publication.objects.filter(is_current=True).first()
-    last_round = FederationRound.objects.first()
+    # Only one can run, so that one of two is finished.
+    last_rounds = list(FederationRound.objects.all()[:2])
+    last_round = last_rounds[0] if last_rounds else None
     by_use = sorted(shards, key=lambda shard: (-shard.used_fraction, shard.id))
     return {
         **base,
@@ -87,7 +89,7 @@ def context(request: HttpRequest, base: dict[str, Any]) -> dict[str, Any]:
         "last_round_tone": round_tone(last_round) if last_round else "",
         "concerns": [
             *shard_concerns(shards, now=now),
-            *federation_concerns(last_round, publication, now=now),
+            *federation_concerns(last_rounds, publication, now=now),
         ],
         "fullest_shards": by_use[:SHARDS_SHOWN],
         "shard_count": len(shards),
@@ -163,15 +165,18 @@ def shard_concerns(shards: list[Shard], *, now: datetime) -> list[Concern]:
 
 
 def federation_concerns(
-    last_round: FederationRound | None,
+    last_rounds: list[FederationRound],
     publication: Publication | None,
     *,
     now: datetime,
 ) -> list[Concern]:
     url = reverse("admin:federation_federationround_changelist")
     concerns = []
-    if last_round is not None and (concern := _round_concern(last_round, now=now)):
-        concerns.append(concern)
+    for last_round in last_rounds:
+        if concern := _round_concern(last_round, now=now):
+            concerns.append(concern)
+        if last_round.status != FederationRound.Status.RUNNING:
+            break
     interval = timedelta(seconds=settings.FEDERATION_INTERVAL_SECS)
     if publication is None:
         concerns.append(

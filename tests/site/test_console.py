@@ -160,6 +160,27 @@ def test_last_round_needs_attention_when_it_went_wrong(viewer, observed, status,
     assert concerns(viewer) == {f"Round {told.pk} {said}": url}
 
 
+def test_round_under_way_does_not_hide_that_the_last_one_failed(viewer, observed):
+    publish(1)
+    Shard.objects.update(device_count=0)
+    failed = add_round(status=FederationRound.Status.ABANDONED)
+    add_round(
+        status=FederationRound.Status.RUNNING,
+        finished_at=None,
+        lease_until=timezone.now() + timedelta(minutes=1),
+    )
+
+    assert list(concerns(viewer)) == [f"{failed} was abandoned"]
+
+
+def test_older_failures_are_history(viewer, observed):
+    Shard.objects.update(device_count=0)
+    add_round(status=FederationRound.Status.ABANDONED)
+    publish(1)
+
+    assert concerns(viewer) == {}
+
+
 def test_round_under_way_is_no_cause_for_concern(viewer, observed):
     publish(1)
     Shard.objects.update(device_count=0)
