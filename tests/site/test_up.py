@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from constellation_site import embedded
 from constellation_site.up import lease, ports, preparation, supervisor
 from constellation_site.up.errors import UpError
 from constellation_site.up.options import Options, local_address
 from constellation_site.up.supervisor import Program, Supervisor
 from constellation_site.up.terminal import Terminal
 from shards.models import EnrolmentBatch
-
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
+from tests.running import BASE_DIR, Running, free_ports, runs, wait_for
 
 #: Starts a child of its own, names it, and takes no notice of SIGTERM.
 STUBBORN = """
@@ -90,20 +83,6 @@ def children(screen, tmp_path) -> Iterator[Supervisor]:
 
 def shell(name: str, script: str) -> Program:
     return Program(name, ["/bin/sh", "-c", script])
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def relayed(screen: io.StringIO, name: str) -> list[str]:
@@ -323,90 +302,11 @@ def test_counters_of_earlier_processes_are_cleared(tmp_path):
     assert list(metrics.iterdir()) == []
 
 
-@contextlib.contextmanager
-def free_ports(count: int) -> Iterator[list[str]]:
-    """Addresses that nobody listens on, at this moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            for _ in range(count)
-        ]
-        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    yield addresses
-
-
-class Running:
-    """A `manage.py up --demo` of its own: home, ports, processes."""
-
-    def __init__(self, home: Path, rest: str, metrics: str) -> None:
-        self.url = f"http://{rest}"
-        self.metrics_url = f"http://{metrics}/metrics"
-        self._output: list[str] = []
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("SECRET_KEY", "PROMETHEUS_MULTIPROC_DIR", "POSTGRES_URL")
-        }
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "manage.py", "up", "--demo", "--tvs", "500"),
-                *("--rest-addr", rest, "--metrics-addr", metrics),
-            ],
-            cwd=BASE_DIR,
-            env={**inherited, "CONSTELLATION_HOME": str(home)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def output(self) -> str:
-        return "".join(self._output)
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        with self._process.stdout as stream:
-            for line in stream:
-                self._output.append(line)
-
-    def wait_until_ready(self, seconds: float = 180) -> None:
-        deadline = time.monotonic() + seconds
-        while "Constellation is ready" not in self.output:
-            assert self._process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.2)
-        wait_for(lambda: "Ctrl-C stops everything" in self.output)
-
-    def processes(self) -> list[int]:
-        """All it has started, at any depth."""
-        family = psutil.Process(self._process.pid).children(recursive=True)
-        return [process.pid for process in family]
-
-    def end(self, number: signal.Signals) -> int:
-        self._process.send_signal(number)
-        try:
-            return self._process.wait(60)
-        finally:
-            self._process.kill()
-            self._reader.join(10)
-
-
-@pytest.fixture
-def up_home() -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="constellation-up-"))
-    home.chmod(0o711)
-    yield home
-    embedded.destroy(home)
-    shutil.rmtree(home)
-
-
 @pytest.mark.slow
 def test_demo_runs_stops_and_finds_its_data_again(up_home):
     """The whole installation: ready, used, stopped, killed, started again."""
     with free_ports(2) as (rest, metrics):
-        first = Running(up_home, rest, metrics)
+        first = Running(up_home, rest, metrics, "--demo", "--tvs", "500")
     try:
         first.wait_until_ready()
         version = check_that_it_serves(first)
@@ -424,7 +324,7 @@ def test_demo_runs_stops_and_finds_its_data_again(up_home):
     wait_for(lambda: not any(map(runs, family)))
     assert first.output.endswith("\nStopping\nStopped; the data are kept.\n")
 
-    second = Running(up_home, rest, metrics)
+    second = Running(up_home, rest, metrics, "--demo", "--tvs", "500")
     try:
         second.wait_until_ready(60)
         assert "Creating the PostgreSQL data directory" not in second.output
