@@ -100,6 +100,15 @@ def waiting_for() -> str:
     return ""
 
 
+def due_in_seconds(interval_seconds: float) -> float:
+    """Tell when the next round is due, counted from when the last one began.
+
+    So neither a restart nor a round run by hand adds one to the schedule.
+    """
+    since = selectors.seconds_since_last_round()
+    return 0.0 if since is None else max(0.0, interval_seconds - since)
+
+
 class _Reading(Run):
     """A round that reads the shards."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from django.db import connections, transaction
 from django.db.models import Max, QuerySet
+from django.db.models.functions import Now
 from numpy.typing import NDArray
 from pgvector.django import CosineDistance
 
@@ -64,6 +65,20 @@ def running_round() -> FederationRound | None:
 def last_collecting_round() -> FederationRound | None:
     """The last round that read the shards and published; roll-backs don't count."""
     return FederationRound.objects.filter(cells__isnull=False).order_by("-id").first()
+
+
+def seconds_since_last_round() -> float | None:
+    """Tell how long ago a round began, however it ended; None before the first.
+
+    By the control database's clock; roll-backs and dry runs don't count.
+    """
+    begun = (
+        FederationRound.objects.filter(rollback_of=None)
+        .annotate(now=Now())
+        .values_list("now", "started_at")
+        .first()
+    )
+    return (begun[0] - begun[1]).total_seconds() if begun else None
 
 
 @dataclass(frozen=True)

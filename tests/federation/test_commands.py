@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,8 +18,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections
+from django.db.models.functions import Now
 
-from federation import lease, selectors
+from federation import lease, rounds, selectors
 from federation.models import FederationRound
 from shards.databases import shard_alias
 from shards.models import Shard
@@ -188,6 +190,25 @@ def test_with_an_interval_rounds_follow_each_other_until_sigterm(fleet):
     assert "constellation_federation_duration_seconds_count" in scraped
     assert "constellation_federation_patterns_aggregated" in scraped
     assert "constellation_federation_trends_detected" in scraped
+
+
+def test_a_round_is_due_an_interval_after_the_last_one_began(fleet, run):
+    assert rounds.due_in_seconds(3600) == 0
+
+    run("federate")
+
+    assert 3500 < rounds.due_in_seconds(3600) <= 3600
+    assert rounds.due_in_seconds(0.001) == 0
+
+
+def test_a_roll_back_does_not_delay_the_next_round(fleet, run):
+    run("federate")
+    run("federate")
+    FederationRound.objects.update(started_at=Now() - timedelta(minutes=10))
+
+    run("rollback_publication")
+
+    assert rounds.due_in_seconds(3600) < 3001
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -25,6 +24,10 @@ from shards.exceptions import ConstellationError
 #: A fresh installation is looked at this often until it could publish something.
 WAITING_SECONDS = 10
 
+#: A round that could not begin, or broke down, is tried again after this time, or
+#: when it is due if that is later.
+RETRY_SECONDS = 60
+
 log = structlog.get_logger(__name__)
 
 
@@ -41,8 +44,8 @@ class Command(BaseCommand):
             "--interval",
             type=int,
             metavar="SECONDS",
-            help="Run a round this often, until SIGTERM, and serve metrics. "
-            "Without it: one round.",
+            help="Run a round this often, counted from when the last one began, until "
+            "SIGTERM, and serve metrics. Without it: one round, now.",
         )
         parser.add_argument(
             "--shard",
@@ -133,14 +136,9 @@ class Command(BaseCommand):
 
     def _run_until_stopped(self, interval: int, shards: list[str] | None) -> None:
         while not self._stop.is_set():
-            begun = time.monotonic()
-            pause = float(interval)
+            pause = float(min(interval, RETRY_SECONDS))
             try:
-                if missing := rounds.waiting_for():
-                    log.info("waiting for a first round", missing=missing)
-                    pause = min(pause, WAITING_SECONDS)
-                else:
-                    self._log(self._round(shards))
+                pause = self._run_if_due(interval, shards)
             except (ConstellationError, Error) as exc:
                 log.warning("round failed", problem=str(exc).strip())
             except Exception:
@@ -149,7 +147,17 @@ class Command(BaseCommand):
             finally:
                 # An hour from now they may be stale, or the database another one.
                 connections.close_all()
-            self._stop.wait(max(0.0, begun + pause - time.monotonic()))
+            self._stop.wait(pause)
+
+    def _run_if_due(self, interval: int, shards: list[str] | None) -> float:
+        """Return how many seconds there is nothing to do."""
+        if missing := rounds.waiting_for():
+            log.info("waiting for a first round", missing=missing)
+            return min(interval, WAITING_SECONDS)
+        if wait := rounds.due_in_seconds(interval):
+            return wait
+        self._log(self._round(shards))
+        return rounds.due_in_seconds(interval)
 
     def _round(self, shards: list[str] | None, *, dry_run: bool = False) -> RoundReport:
         shard_ids = [selectors.shard_called(name).id for name in shards or ()]
