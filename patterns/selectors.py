@@ -82,6 +82,42 @@ def similar_patterns(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A pattern of another TV, and how far it is from the nearest of one TV's own."""
+
+    device_id: UUID
+    pattern_id: UUID
+    #: Cosine distance, 0 to 2.
+    distance: float
+
+
+def neighbours_of(shard_alias: str, device_id: UUID, *, k: int) -> list[Neighbour]:
+    """List the k patterns of other TVs nearest to a TV's own, within its shard.
+
+    Through the cells of its patterns, exact inside them. For operators and engineers
+    only, like ``similar_patterns``.
+    """
+    with connections[shard_alias].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT other.device_id, other.pattern_id,
+                   min(other.embedding <=> mine.embedding) AS distance
+            FROM patterns_pattern AS mine
+            JOIN patterns_pattern AS other USING (cell)
+            WHERE mine.device_id = %s AND other.device_id <> mine.device_id
+            GROUP BY other.device_id, other.pattern_id
+            ORDER BY distance, other.device_id, other.pattern_id
+            LIMIT %s
+            """,
+            [device_id, k],
+        )
+        return [
+            Neighbour(device_id=other_id, pattern_id=pattern_id, distance=distance)
+            for other_id, pattern_id, distance in cursor.fetchall()
+        ]
+
+
 def contents_after(ordinal: int, *, limit: int) -> list[Content]:
     """Read a page of the catalogue, in the order it grew."""
     return list(Content.objects.filter(ordinal__gt=ordinal)[:limit])

@@ -163,6 +163,32 @@ def test_similar_patterns_want_a_vector(device):
         selectors.similar_patterns(SHARD, np.ones(3, dtype=np.float32), k=1, cells=[0])
 
 
+def test_neighbours_of_a_tv_share_a_cell_with_it(vega, device):
+    other = Device.objects.using(SHARD).create(
+        id=uuid4(), batch_id=1, region="global", enrolled_at=timezone.now()
+    )
+    vectors = unit_rows(RNG.normal(size=(30, 384)).astype(np.float32))
+    cells = np.arange(30) % 3
+    apply(
+        other,
+        1,
+        lambda _: cells,
+        added=tuple(addition(v, id=UUID(int=i)) for i, v in enumerate(vectors)),
+    )
+    mine = unit_rows(RNG.normal(size=(2, 384)).astype(np.float32))
+    apply(device, 1, lambda _: np.array([0, 1]), added=tuple(map(addition, mine)))
+
+    found = selectors.neighbours_of(SHARD, device.id, k=5)
+
+    distances = np.full(30, 2.0)
+    for cell in (0, 1):
+        inside = cells == cell
+        distances[inside] = 1 - vectors[inside] @ mine[cell]
+    assert [n.pattern_id.int for n in found] == np.argsort(distances)[:5].tolist()
+    assert {n.device_id for n in found} == {other.id}
+    assert found[0].distance == pytest.approx(distances.min(), abs=1e-3)
+
+
 def test_tastes_are_all_patterns_of_one_tv(device):
     vector = unit_rows(RNG.normal(size=(1, 384)).astype(np.float32))[0]
     apply(device, 1, added=(addition(vector, success_rate=0.8, sample_count=5),))
