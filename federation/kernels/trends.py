@@ -115,7 +115,9 @@ def find_trends(
     -----
     With n reporting TVs of which a share r named the item, and a usual rate m standing
     for e rounds, the expected rate is ``u = m f``; f, the weighted median of r / m over
-    the region's items, takes out rounds in which TVs report more or less than usual.
+    the region's items, takes out rounds in which TVs report more than usual. It is at
+    least 1: where TVs report less, or others than usual, nothing is called rising that
+    isn't above its own past.
 
     An item rises if ``r - u > 3 sqrt(p (1 - p) (1 + 1/e) / n + (0.1 u)^2)`` with
     ``p = (r + e u + 1/n) / (1 + e)``. Its score is then ``1/4 + 3/4 (1 - exp(-d))``,
@@ -219,7 +221,7 @@ class _Season:
         return rate - expected > _RISE_ERRORS * error
 
     def _volume_against_usual(self) -> float:
-        """Weighted median over the usual items of rate now / usual rate."""
+        """Weighted median over the usual items of rate now / usual rate, from 1."""
         ratios = sorted(
             (self._rate(item) / each.mean_rate, each.mean_rate)
             for item, each in self._past.items()
@@ -230,7 +232,7 @@ class _Season:
         for ratio, weight in ratios:
             reached += weight
             if reached >= half:
-                return ratio
+                return max(1.0, ratio)
         return 1.0
 
     def _rate(self, item: str) -> float:

@@ -246,3 +246,15 @@ def test_history_given_is_left_alone():
 def test_decay_lies_between_zero_and_one(decay):
     with pytest.raises(KernelInputError, match="expected between 0 and 1"):
         find_trends(table({}), {}, history={}, decay=decay, min_devices=5)
+
+
+def test_others_than_usual_reporting_makes_nothing_rise(rng):
+    """Most of what is usual comes from TVs that are silent this round."""
+    rounds = Rounds(min_devices=2)
+    usual = catalogue(rng, 1_000)
+    rounds.next({"eu": 1_000}, {"eu": usual})
+    few = {item: count // 25 for item, count in list(usual.items())[::6]}
+
+    rounds.next({"eu": 40}, {"eu": few})
+
+    assert [t.item for t in rounds.trends if t.score > 0.25] == []
