@@ -8,10 +8,10 @@ DEV_STAMP := $(VENV)/.requirements-dev
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types lock clean system-packages
+.PHONY: help run test lint types bench-cells lock clean system-packages
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(SERVER_STAMP) ## Start everything with a simulated fleet (ARGS="--rest-addr :8081" and so on)
 	@exec $(BIN)/python manage.py up --demo $(ARGS)
@@ -27,6 +27,9 @@ lint: $(DEV_STAMP) ## Format and lint, without changing anything
 
 types: $(DEV_STAMP) ## Check types, strictly
 	$(BIN)/python -m mypy .
+
+bench-cells: $(DEV_STAMP) ## Hold the k-means of a round against faiss and against sgemm
+	$(BIN)/python -m benchmarks.cells $(ARGS)
 
 lock: $(DEV_STAMP) ## Compile requirements*.in into hash-pinned requirements*.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
