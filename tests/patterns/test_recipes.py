@@ -15,7 +15,7 @@ RECIPES = Path(settings.BASE_DIR) / "docs" / "recipes.md"
 @pytest.fixture
 def recipe() -> str:
     [statement] = re.findall(r"```sql\n(.+?)\n```", RECIPES.read_text(), re.DOTALL)
-    return statement
+    return str(statement)
 
 
 @pytest.mark.django_db(databases="__all__", transaction=True)
