@@ -218,3 +218,10 @@ class ReadOnly:
         self, request: HttpRequest, obj: Model | None = None
     ) -> bool:
         return False
+
+
+def these(chosen: list[Any]) -> str:
+    """Name the one row chosen, or say how many of what."""
+    if len(chosen) == 1:
+        return str(chosen[0])
+    return f"{len(chosen)} {chosen[0]._meta.verbose_name_plural}"

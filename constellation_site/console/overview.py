@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from federation import selectors
-from federation.admin import round_tone
+from federation.admin.rounds import round_tone
 from federation.models import FederationRound, Publication, Trend
 from patterns.display import title_of_item, titles_of
 from shards.condition import NEARLY_FULL_FRACTION, Sight, sight_of

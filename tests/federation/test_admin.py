@@ -19,12 +19,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from federation.admin import (
-    ROUND_SHARD_TONES,
-    ROUND_TONES,
-    courses_of,
-    nearest_cells,
-)
+from federation.admin.patterns import nearest_cells
+from federation.admin.rounds import ROUND_SHARD_TONES, ROUND_TONES
+from federation.admin.trends import courses_of
 from federation.models import (
     FederationRound,
     GlobalPattern,

@@ -14,7 +14,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from shards.admin import BATCH_TONES, SHARD_TONES, SIGHT_TONES
+from shards.admin.batches import BATCH_TONES
+from shards.admin.shards import SHARD_TONES, SIGHT_TONES
 from shards.condition import Fill, Sight, fill_of
 from shards.models import EnrolmentBatch, Shard
 from shards.selectors import batch_by_key

@@ -1,0 +1,7 @@
+"""Rounds and what they published: everything to look at, nothing to edit."""
+
+from __future__ import annotations
+
+from federation.admin import patterns, publications, rounds, trends
+
+__all__ = ["patterns", "publications", "rounds", "trends"]
