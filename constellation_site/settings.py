@@ -44,6 +44,7 @@ SESSION_COOKIE_HTTPONLY = True
 #: HTTPS is ended by the proxy in front; say so once there is one.
 SESSION_COOKIE_SECURE = environment.boolean("HTTPS", False)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+CSRF_FAILURE_VIEW = "sync.problems.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 
 # What TVs may send, and for how long they are believed
@@ -113,7 +114,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "constellation_site.http_metrics.RequestMetricsMiddleware",
 ]
 
 ROOT_URLCONF = "constellation_site.urls"

@@ -19,6 +19,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from constellation_site import metrics_server
@@ -181,6 +182,17 @@ def test_prometheus_may_ask_for_openmetrics():
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     assert 'constellation_patterns_stored_total{shard_id="0"} 3' in text
     assert text.endswith("# EOF\n")
+
+
+def test_strangers_name_no_label(client):
+    client.generic("BREW", "/health/live")
+
+    assert "BREW" not in {
+        value
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        for value in sample.labels.values()
+    }
 
 
 def test_before_the_first_round_there_is_no_age():
