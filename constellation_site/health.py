@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 
 from constellation_site import drain
 from shards.databases import CONTROL_ALIAS, served_shard_ids, shard_alias
@@ -52,6 +53,7 @@ Probe: TypeAlias = Callable[[HttpRequest], HttpResponse]
 def safe(probe: Probe) -> Probe:
     """Answer GET and HEAD, and refuse the rest like the API does."""
 
+    @csrf_exempt  # else Django refuses the rest, with a page
     @wraps(probe)
     def answer(request: HttpRequest) -> HttpResponse:
         if request.method not in SAFE_METHODS:

@@ -77,6 +77,13 @@ class NotAuthenticated(ConstellationError):
     message = "{problem}"
 
 
+#: Of a PermissionDenied, when a browser may have been tricked into the request.
+CSRF_PROBLEM = (
+    "A session alone changes nothing. Send its csrftoken as the header X-CSRFToken "
+    "too, or 'Authorization: Token <token>' instead."
+)
+
+
 class PermissionDenied(ConstellationError):
     code = "permission_denied"
     http_status = HTTPStatus.FORBIDDEN

@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils.connection import ConnectionDoesNotExist
-from django.views import defaults
+from django.views import csrf, defaults
 from rest_framework import exceptions as drf_exceptions
 
 from shards import reaching
@@ -145,7 +145,7 @@ def _invalid(detail: Any) -> InvalidRequest:
     )
 
 
-# Django's own handlers, named in constellation_site/urls.py.
+# Django's own handlers, named in constellation_site/urls.py and settings.py.
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
@@ -158,6 +158,12 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     if _is_for_people(request):
         return defaults.permission_denied(request, exception)
     return response(exceptions.PermissionDenied(problem="That isn't allowed."))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    if _is_for_people(request):
+        return csrf.csrf_failure(request, reason)
+    return response(exceptions.PermissionDenied(problem=exceptions.CSRF_PROBLEM))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import DisallowedHost
 from django.db import OperationalError
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from rest_framework.exceptions import ValidationError
 
 import constellation_site.health  # noqa: F401
@@ -66,6 +66,8 @@ def test_problem_has_the_members_of_rfc_9457(client):
         ("get", "/health/nothing", 404),
         ("post", "/health/live", 405),
         ("delete", "/health/ready", 405),
+        ("put", "/health", 405),
+        ("post", "/", 403),
         ("post", "/api/v1/info", 405),
         ("post", "/api/v1/publications/current", 401),
         ("get", "/api/v1/content", 401),
@@ -75,7 +77,9 @@ def test_problem_has_the_members_of_rfc_9457(client):
         ("delete", "/api/v1/content", 401),
     ],
 )
-def test_every_address_answers_with_problems(client, method, path, status):
+def test_every_address_answers_with_problems(method, path, status):
+    client = Client(enforce_csrf_checks=True)  # as a server does
+
     response = getattr(client, method)(path)
 
     assert response.status_code == status
@@ -91,6 +95,13 @@ def test_console_keeps_pages_for_people(client, admin_client):
     response = admin_client.get("/admin/nothing/")
 
     assert response.status_code == 404
+    assert response["Content-Type"].startswith("text/html")
+
+
+def test_form_without_its_csrf_token_gets_a_page_in_the_console():
+    response = Client(enforce_csrf_checks=True).post("/admin/login/")
+
+    assert response.status_code == 403
     assert response["Content-Type"].startswith("text/html")
 
 
