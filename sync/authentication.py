@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rest_framework import exceptions as drf_exceptions
 from rest_framework.authentication import (
     BaseAuthentication,
     SessionAuthentication,
@@ -18,6 +19,7 @@ from shards.databases import served_shard_ids
 from shards.exceptions import ConstellationError, ControlUnavailable, ShardNotServed
 from shards.models import Shard
 from shards.tokens import DeviceToken
+from sync.exceptions import CSRF_PROBLEM, PermissionDenied
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,23 @@ class OnlyDeviceAuthentication(DeviceAuthentication):
         return _caller(request.headers.get("Authorization"))
 
 
+class OperatorSessionAuthentication(SessionAuthentication):
+    """A session of the console; to change something it takes the CSRF token too."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        try:
+            super().enforce_csrf(request)
+        except drf_exceptions.PermissionDenied as exc:
+            raise PermissionDenied(problem=CSRF_PROBLEM) from exc
+
+
 def callers() -> list[type[BaseAuthentication]]:
-    """A TV, or an operator with a session or an API token."""
-    return [DeviceAuthentication, SessionAuthentication, TokenAuthentication]
+    """A TV, or an operator with an API token or a session.
+
+    The session comes last: a browser sends its cookie along unasked, and a token is
+    sent on purpose.
+    """
+    return [DeviceAuthentication, TokenAuthentication, OperatorSessionAuthentication]
 
 
 class IsDevice(BasePermission):

@@ -370,6 +370,43 @@ def test_roles_that_may_forget_a_tv(client, vega, tv, role, status):
     assert is_known(tv, vega) == (status == 403)
 
 
+class TestBrowserOfAnOperator:
+    @pytest.fixture
+    def authorization(self, db) -> str:
+        return operator(Role.OPERATOR)
+
+    @pytest.fixture
+    def browser(self, authorization, django_user_model) -> Client:
+        """Signed in, at a server that asks for CSRF tokens."""
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(django_user_model.objects.get(username=Role.OPERATOR))
+        return browser
+
+    def test_forgets_a_tv_with_its_csrf_token(self, browser, vega, tv):
+        csrf_token = "c" * 32
+        browser.cookies["csrftoken"] = csrf_token
+
+        answer = browser.delete(
+            f"{URL}/{tv['id']}", headers={"X-CSRFToken": csrf_token}
+        )
+
+        assert answer.status_code == 204
+        assert not is_known(tv, vega)
+
+    def test_is_told_of_a_missing_csrf_token(self, browser, vega, tv):
+        answer = forget_by(browser, tv["id"], None)
+
+        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+        assert "X-CSRFToken" in answer.json()["detail"]
+        assert is_known(tv, vega)
+
+    def test_needs_none_beside_an_api_token(self, browser, vega, tv, authorization):
+        answer = forget_by(browser, tv["id"], authorization)
+
+        assert answer.status_code == 204
+        assert not is_known(tv, vega)
+
+
 def test_an_operator_is_told_of_an_unknown_tv(client, vega):
     unknown = uuid4()
 
