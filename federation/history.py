@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple, fields
 
 import numpy as np
 from django.db import connections
@@ -23,6 +24,9 @@ from shards.databases import CONTROL_ALIAS
 #: Only the last is needed; the others tell what cells were before a roll-back.
 KEPT_CELLS = 3
 
+# The fields of ``ItemHistory``, in their order.
+_HISTORY_COLUMNS = tuple(field.name for field in fields(ItemHistory))
+
 
 def last_cells() -> Cells:
     """Cells with their identities, as the last published round left them."""
@@ -39,12 +43,10 @@ def last_cells() -> Cells:
 
 
 def last_history() -> dict[tuple[str, str], ItemHistory]:
-    kept = TrendHistory.objects.values_list(
-        "region", "item", "mean_rate", "effective_rounds"
-    )
+    kept = TrendHistory.objects.values_list("region", "item", *_HISTORY_COLUMNS)
     return {
-        (region, item): ItemHistory(mean_rate, effective_rounds)
-        for region, item, mean_rate, effective_rounds in kept.iterator()
+        (region, item): ItemHistory(*numbers)
+        for region, item, *numbers in kept.iterator()
     }
 
 
@@ -85,11 +87,10 @@ def keep(
             {
                 "region": "varchar",
                 "item": "varchar",
-                "mean_rate": "float8",
-                "effective_rounds": "float8",
+                **dict.fromkeys(_HISTORY_COLUMNS, "float8"),
             },
             (
-                (region, item, each.mean_rate, each.effective_rounds)
+                (region, item, *astuple(each))
                 for (region, item), each in trend_history.items()
             ),
         )

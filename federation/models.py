@@ -149,8 +149,9 @@ class TrendHistory(models.Model):
     item = models.CharField(max_length=ITEM_LENGTH)
     #: Decayed mean of the share of reporting TVs that named it, 0 to 1.
     mean_rate = models.FloatField()
-    #: Decayed number of rounds in that mean.
+    #: Decayed number of rounds in that mean, and of the TVs that reported in them.
     effective_rounds = models.FloatField()
+    effective_reporters = models.FloatField()
 
     class Meta:
         constraints = [

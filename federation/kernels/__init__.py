@@ -48,7 +48,8 @@ At the end, once::
         sums.region_items,
         sums.reporters(),                         # {region: TVs with a fresh pattern}
         history=history,                          # {(region, item): ItemHistory(
-                                                  #     mean_rate, effective_rounds)}
+                                                  #     mean_rate, effective_rounds,
+                                                  #     effective_reporters)}
         previous=trends_of_last_round,            # [Trend], for silent regions
         decay=TREND_DECAY_RATE,
         min_devices=MIN_DEVICES_PER_PATTERN,

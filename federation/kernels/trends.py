@@ -53,8 +53,10 @@ class ItemHistory:
     """The decayed mean of an item's past rates in a region."""
 
     mean_rate: float
-    #: How many rounds the mean stands for, the last counting one.
+    #: How many rounds the mean stands for, the last counting one...
     effective_rounds: float
+    #: ...and how many TVs that reported in them, those of older rounds counting less.
+    effective_reporters: float
 
 
 #: By region and item. An item without an entry was never seen in its region.
@@ -97,7 +99,8 @@ def find_trends(
     decay : float
         Weight of a round's rates one round later, above 0 and below 1.
     min_devices : int
-        Distinct TVs that must have named an item this round.
+        Distinct TVs that must have named an item this round. What fewer named may be
+        missing in ``region_items``.
     per_region : int, default 50
         How many trends a region gets at most.
 
@@ -113,14 +116,16 @@ def find_trends(
 
     Notes
     -----
-    With n reporting TVs of which a share r named the item, and a usual rate m standing
-    for e rounds, the expected rate is ``u = m f``; f, the weighted median of r / m over
-    the region's items, takes out rounds in which TVs report more than usual. It is at
-    least 1: where TVs report less, or others than usual, nothing is called rising that
-    isn't above its own past.
+    With n reporting TVs of which a share r named the item, and a usual rate m that
+    stands for e rounds in which N = w n TVs reported, the expected rate is ``u = m f``;
+    f, the weighted median of r / m over the region's items, takes out rounds in which
+    TVs report more than usual. It is at least 1: where TVs report less, or others than
+    usual, nothing is called rising that isn't above its own past. An item may have gone
+    unseen at ``(min_devices - 1) e / N``, which m is taken to be at least: a fleet that
+    has grown sees much that isn't new.
 
-    An item rises if ``r - u > 3 sqrt(p (1 - p) (1 + 1/e) / n + (0.1 u)^2)`` with
-    ``p = (r + e u + 1/n) / (1 + e)``. Its score is then ``1/4 + 3/4 (1 - exp(-d))``,
+    An item rises if ``r - u > 3 sqrt(p (1 - p) (1 + 1/w) / n + (0.1 u)^2)`` with
+    ``p = (r + w u + 1/n) / (1 + w)``. Its score is then ``1/4 + 3/4 (1 - exp(-d))``,
     d being the square root of the divergence ``r ln(r/v) + (1-r) ln((1-r)/(1-v))`` of
     its rate from ``v = u + 1/n``: a large change of a small rate and a change of a
     large one both show. Any other item scores ``r / 4``.
@@ -128,8 +133,9 @@ def find_trends(
     In a region's first round everything is new; items score their rate, so that the
     first list is the most popular.
 
-    The history moves to ``(decay e m + r) / (decay e + 1)`` over ``decay e + 1``
-    rounds. A region without reporters keeps its history and its trends.
+    The history moves to ``(decay N m + n r) / (decay N + n)`` over ``decay N + n`` TVs
+    and ``decay e + 1`` rounds: a round of few TVs says little. A region without
+    reporters keeps its history and its trends.
     """
     if not 0 < decay < 1:
         raise KernelInputError(f"The decay is {decay}; expected between 0 and 1.")
@@ -148,8 +154,10 @@ def find_trends(
             trends += kept.get(region, [])
             next_history |= {(region, item): past[item] for item in sorted(past)}
             continue
-        season = _Season(region, counts.get(region, {}), n_reporters, past)
-        trends += season.trends(min_devices=min_devices, limit=per_region)
+        season = _Season(
+            region, counts.get(region, {}), n_reporters, past, min_devices=min_devices
+        )
+        trends += season.trends(limit=per_region)
         next_history |= season.next_history(decay)
     return TrendOutcome(trends=trends, history=next_history)
 
@@ -163,32 +171,39 @@ class _Season:
         device_counts: Mapping[str, int],
         n_reporters: int,
         past: Mapping[str, ItemHistory],
+        *,
+        min_devices: int,
     ) -> None:
         self._region = region
         self._device_counts = device_counts
         self._n = n_reporters
         self._past = past
+        self._min_devices = min_devices
         # An item that was never seen was unseen as long as the region is known.
-        self._rounds = max((each.effective_rounds for each in past.values()), default=0)
+        known = past.values()
+        self._rounds = max((each.effective_rounds for each in known), default=0)
+        self._reporters = max((each.effective_reporters for each in known), default=0)
+        self._unseen_rate = self._rate_that_goes_unseen()
         self._volume = self._volume_against_usual()
 
-    def trends(self, *, min_devices: int, limit: int) -> list[Trend]:
+    def trends(self, *, limit: int) -> list[Trend]:
         candidates = [
             self._trend(item, count)
             for item, count in self._device_counts.items()
-            if count >= min_devices
+            if count >= self._min_devices
         ]
         candidates.sort(key=lambda each: (-each.score, -each.device_count, each.item))
         return candidates[:limit]
 
     def next_history(self, decay: float) -> dict[tuple[str, str], ItemHistory]:
-        carried = decay * self._rounds
-        rounds = carried + 1
+        carried = decay * self._reporters
+        rounds, reporters = decay * self._rounds + 1, carried + self._n
         moved = {}
         for item in sorted({*self._past, *self._device_counts}):
-            mean_rate = (carried * self._usual_rate(item) + self._rate(item)) / rounds
-            if mean_rate >= _FORGOTTEN_RATE:
-                moved[(self._region, item)] = ItemHistory(mean_rate, rounds)
+            named = carried * self._usual_rate(item) + self._device_counts.get(item, 0)
+            if named >= _FORGOTTEN_RATE * reporters:
+                history = ItemHistory(named / reporters, rounds, reporters)
+                moved[(self._region, item)] = history
         return moved
 
     def _trend(self, item: str, device_count: int) -> Trend:
@@ -197,16 +212,15 @@ class _Season:
         return Trend(
             region=self._region,
             item=item,
-            score=round(self._score(rate, usual_rate * self._volume), 6),
+            score=round(self._score(rate, self._expected_rate(usual_rate)), 6),
             rate=rate,
             usual_rate=usual_rate,
             device_count=device_count,
         )
 
     def _score(self, rate: float, expected: float) -> float:
-        if self._rounds == 0:
+        if self._reporters == 0:
             return rate
-        expected = min(expected, 1.0)
         if not self._rises(rate, expected):
             return _STEADY_SCORE * rate
         floor = min(expected + 1 / self._n, 1.0)
@@ -214,11 +228,21 @@ class _Season:
         return _STEADY_SCORE + (1 - _STEADY_SCORE) * (1 - math.exp(-strength))
 
     def _rises(self, rate: float, expected: float) -> bool:
-        pooled = (rate + self._rounds * expected + 1 / self._n) / (1 + self._rounds)
-        pooled = min(pooled, 1.0)
-        chance = pooled * (1 - pooled) * (1 + 1 / self._rounds) / self._n
+        weight = self._reporters / self._n
+        pooled = min((rate + weight * expected + 1 / self._n) / (1 + weight), 1.0)
+        chance = pooled * (1 - pooled) * (1 + 1 / weight) / self._n
         error = math.sqrt(chance + (_USUAL_WOBBLE * expected) ** 2)
         return rate - expected > _RISE_ERRORS * error
+
+    def _expected_rate(self, usual_rate: float) -> float:
+        return min(max(usual_rate, self._unseen_rate) * self._volume, 1.0)
+
+    def _rate_that_goes_unseen(self) -> float:
+        """The most an item can have had without being counted or remembered."""
+        if self._reporters == 0:
+            return 0.0
+        uncounted = (self._min_devices - 1) * self._rounds / self._reporters
+        return max(uncounted, _FORGOTTEN_RATE)
 
     def _volume_against_usual(self) -> float:
         """Weighted median over the usual items of rate now / usual rate, from 1."""

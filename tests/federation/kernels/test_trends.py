@@ -228,7 +228,9 @@ def test_a_fleet_of_nobody_has_no_trends():
 
 
 def test_history_given_is_left_alone():
-    history = {("eu", "tt1"): ItemHistory(mean_rate=0.3, effective_rounds=2.0)}
+    history = {
+        ("eu", "tt1"): ItemHistory(0.3, effective_rounds=2.0, effective_reporters=200.0)
+    }
     before = dict(history)
 
     find_trends(
@@ -258,3 +260,54 @@ def test_others_than_usual_reporting_makes_nothing_rise(rng):
     rounds.next({"eu": 40}, {"eu": few})
 
     assert [t.item for t in rounds.trends if t.score > 0.25] == []
+
+
+def counted(counts, min_devices):
+    """What a round gets to see: names of fewer TVs aren't counted."""
+    return {item: count for item, count in counts.items() if count >= min_devices}
+
+
+def test_what_was_too_rare_to_be_counted_does_not_rise_when_it_is(rng):
+    rounds = Rounds(min_devices=50)
+    for count in (49, 48, 49):
+        counts = catalogue(rng, 1000) | {"steady": count}
+        rounds.next({"eu": 1000}, {"eu": counted(counts, 50)})
+
+    rounds.next(
+        {"eu": 1000}, {"eu": counted(catalogue(rng, 1000), 50) | {"steady": 52}}
+    )
+
+    assert rounds.score("eu", "steady") < 0.25
+
+
+def test_a_fleet_that_grows_does_not_find_everything_rising(rng):
+    rounds = Rounds(min_devices=5)
+    for n_reporters in (12, 120, 500, 500, 500):
+        counts = counted(catalogue(rng, n_reporters), 5)
+        rounds.next({"eu": n_reporters}, {"eu": counts})
+        is_first = n_reporters == 12
+
+        assert is_first or [t.item for t in rounds.trends if t.score > 0.25] == []
+
+
+def test_a_rise_is_found_two_rounds_after_a_small_beginning(rng):
+    rounds = Rounds(min_devices=5)
+    for n_reporters in (12, 500):
+        counts = counted(catalogue(rng, n_reporters), 5)
+        rounds.next({"eu": n_reporters}, {"eu": counts})
+
+    counts = counted(catalogue(rng, 500), 5) | {"rising": 60}
+    rounds.next({"eu": 500}, {"eu": counts})
+
+    assert rounds.items("eu")[0] == "rising"
+    assert rounds.score("eu", "rising") > 0.25
+
+
+def test_a_round_of_few_tvs_says_little():
+    rounds = Rounds().next({"eu": 1000}, {"eu": {"tt1": 300}})
+
+    rounds.next({"eu": 10}, {"eu": {"tt1": 10}})
+
+    history = rounds.history["eu", "tt1"]
+    assert history.mean_rate == pytest.approx((0.95 * 300 + 10) / (0.95 * 1000 + 10))
+    assert history.effective_reporters == pytest.approx(0.95 * 1000 + 10)
