@@ -110,7 +110,11 @@ def conclude(
     previous_trends: Sequence[Trend],
     thresholds: Thresholds,
 ) -> Outcome:
-    """Turn the sums of all shards into what may be published."""
+    """Turn the sums of all shards into what may be published.
+
+    ``previous_trends`` are kept for regions with nothing new to say; once no TV is
+    left, nothing is.
+    """
     published = publishable_cells(
         reading.sums,
         min_sources=thresholds.min_sources,
@@ -121,7 +125,7 @@ def conclude(
         reading.sums.region_items,
         reading.sums.reporters(),
         history=history,
-        previous=previous_trends,
+        previous=previous_trends if reading.sums.n_devices else (),
         decay=thresholds.trend_decay,
         min_devices=thresholds.min_devices,
     )

@@ -143,7 +143,9 @@ def find_trends(
     totals = {region: n for region, n in reporters.items() if region != GLOBAL_REGION}
     totals[GLOBAL_REGION] = sum(reporters.values())
     histories = _histories_by_region(history)
-    kept = _trends_by_region(previous)
+    kept = _trends_by_region(
+        trend for trend in previous if trend.device_count >= min_devices
+    )
 
     trends: list[Trend] = []
     next_history: dict[tuple[str, str], ItemHistory] = {}

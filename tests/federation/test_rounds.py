@@ -161,8 +161,9 @@ def test_what_tvs_took_back_is_published_no_longer(shards):
     report = rounds.run_round()
 
     assert (report.status, report.global_version) == ("published", 2)
-    assert report.pattern_count == 0
+    assert (report.pattern_count, report.trend_count, report.link_count) == (0, 0, 0)
     assert publication.current("shard_001").patterns == ()
+    assert publication.current("shard_001").trends == {}
 
 
 def test_without_any_shard_there_is_nothing_to_do():

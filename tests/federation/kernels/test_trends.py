@@ -311,3 +311,13 @@ def test_a_round_of_few_tvs_says_little():
     history = rounds.history["eu", "tt1"]
     assert history.mean_rate == pytest.approx((0.95 * 300 + 10) / (0.95 * 1000 + 10))
     assert history.effective_reporters == pytest.approx(0.95 * 1000 + 10)
+
+
+def test_a_silent_region_keeps_no_trend_that_too_few_tvs_named():
+    rounds = Rounds(min_devices=5).next({"eu": 100}, {"eu": {"tt1": 40, "tt2": 9}})
+
+    raised = Rounds(min_devices=10)
+    raised.history, raised.trends = rounds.history, rounds.trends
+    raised.next({}, {})
+
+    assert raised.items("eu") == raised.items("global") == ["tt1"]
