@@ -41,3 +41,9 @@ class _DoorView(APIView):
 
 class DoorViewSet(ViewSetMixin, _DoorView):
     """The base of every viewset of the API."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if self.action is None:
+            # No token would help, so none is asked for.
+            self.http_method_not_allowed(request)
+        super().initial(request, *args, **kwargs)
