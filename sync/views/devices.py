@@ -46,11 +46,14 @@ class DeviceViewSet(DoorViewSet):
         return [authentication() for authentication in callers()]
 
     def create(self, request: Request) -> HttpResponse:
-        enrolment = services.enrol(**_enrolment_fields(request.data))
+        facts = _enrolment_fields(request.data)
+        # Before anything is stored: it refuses a Host that can't be.
+        sync_url = request.build_absolute_uri(SYNC_PATH)
+        enrolment = services.enrol(**facts)
         with reaching.shard(enrolment.shard.id):
             global_version = publications.current_version(enrolment.shard.alias)
         status = HTTPStatus.CREATED if enrolment.is_new else HTTPStatus.OK
-        body = _described(enrolment, request, global_version)
+        body = _described(enrolment, global_version, sync_url=sync_url)
         return replies.json(request, dumps(body), status=status)
 
     def destroy(self, request: Request, pk: str) -> HttpResponse:
@@ -103,7 +106,7 @@ def _label(value: Any, field: str) -> str:
 
 
 def _described(
-    enrolment: Enrolment, request: Request, global_version: int
+    enrolment: Enrolment, global_version: int, *, sync_url: str
 ) -> dict[str, Any]:
     shard = enrolment.shard
     return {
@@ -111,7 +114,7 @@ def _described(
         "token": enrolment.issued.token,
         "token_expires_at": enrolment.issued.expires_at,
         "shard_id": shard.id,
-        "sync_url": shard.sync_url or request.build_absolute_uri(SYNC_PATH),
+        "sync_url": shard.sync_url or sync_url,
         "grpc_target": shard.grpc_target,
         "global_version": global_version,
         "next_sync_seconds": load.next_sync_seconds(),

@@ -254,6 +254,18 @@ def test_a_revoked_tv_is_refused(client, vega, spring):
     assert (answer.status_code, answer.json()["code"]) == (403, "device_revoked")
 
 
+def test_a_host_that_cannot_be_takes_no_place(client, vega, spring):
+    answer = client.post(
+        URL,
+        json.dumps({"enrolment_key": spring.enrolment_key}),
+        content_type="application/json",
+        headers={"Host": "a host"},
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    assert not DeviceHome.objects.exists()
+
+
 def test_a_shard_that_is_down_says_when_to_come_back(client, deneb, spring):
     answer = enrol(client, spring)
 
