@@ -67,8 +67,8 @@ def publishable_cells(
     min_sources : int
         Shards that must have a TV in the cell.
     min_devices : int
-        Distinct TVs that must stand behind the cell, and behind each of its genres
-        and contents within the cell.
+        Distinct TVs that must stand behind the cell, and behind each of its genres,
+        contents and circumstances within the cell.
     min_batches : int, default 1
         Distinct enrolment batches those TVs must come from, so that one leaked key
         cannot fill a cell.
@@ -113,9 +113,15 @@ def publishable_cells(
         device_count=sums.devices[rows],
         source_count=sums.sources[rows],
         mass=(sums.weights[rows] / WEIGHT_ONE).astype(np.float32),
-        time_of_day=typical_codes(sums.time_of_day[rows]),
-        day_of_week=typical_codes(sums.day_of_week[rows]),
-        content_type=typical_codes(sums.content_type[rows]),
+        time_of_day=_shared_codes(
+            sums.time_of_day[rows], sums.time_of_day_devices[rows], min_devices
+        ),
+        day_of_week=_shared_codes(
+            sums.day_of_week[rows], sums.day_of_week_devices[rows], min_devices
+        ),
+        content_type=_shared_codes(
+            sums.content_type[rows], sums.content_type_devices[rows], min_devices
+        ),
         genres=[_top_names(sums.genres, row, min_devices) for row in rows.tolist()],
         contents=[_top_names(sums.contents, row, min_devices) for row in rows.tolist()],
         n_suppressed=int((sums.devices > 0).sum()) - len(rows),
@@ -152,6 +158,15 @@ def typical_codes(histograms: Int64Array) -> Int8Array:
     is_known = (total > 0) & (2 * total >= histograms.sum(axis=1))
     is_typical = is_known & (is_majority | is_plurality)
     return np.where(is_typical, first, 0).astype(np.int8)
+
+
+def _shared_codes(
+    histograms: Int64Array, devices: Int64Array, min_devices: int
+) -> Int8Array:
+    """The typical codes that enough TVs named; else 0."""
+    codes = typical_codes(histograms)
+    is_backed = devices[np.arange(len(codes)), codes] >= min_devices
+    return np.where(is_backed, codes, 0).astype(np.int8)
 
 
 def _is_shared(sums: CellSums, min_devices: int) -> BoolArray:

@@ -23,6 +23,8 @@ from .quantise import (
 )
 from .sparse import CountsBuilder, SparseCounts, merge_counts
 
+_CONTEXTS = ("time_of_day", "day_of_week", "content_type")
+
 
 @dataclass(frozen=True)
 class CellSums:
@@ -56,6 +58,11 @@ class CellSums:
     time_of_day: Int64Array
     day_of_week: Int64Array
     content_type: Int64Array
+
+    #: Distinct TVs by context code. (n_cells, 16) each
+    time_of_day_devices: Int64Array
+    day_of_week_devices: Int64Array
+    content_type_devices: Int64Array
 
     #: Distinct TVs by (cell, enrolment batch), numbered.
     batches: SparseCounts
@@ -124,9 +131,9 @@ class CellCollector:
         self._vectors = np.zeros((n_cells, EMBEDDING_DIMENSIONS), dtype=np.int64)
         self._weights, self._successes, self._samples = _zeros(3, n_cells)
         self._patterns, self._devices, self._heaviest = _zeros(3, n_cells)
-        self._time_of_day, self._day_of_week, self._content_type = _zeros(
-            3, n_cells * N_CONTEXT_CODES
-        )
+        n_codes = n_cells * N_CONTEXT_CODES
+        self._contexts = dict(zip(_CONTEXTS, _zeros(3, n_codes), strict=True))
+        self._context_devices = dict(zip(_CONTEXTS, _zeros(3, n_codes), strict=True))
         self._contents = Vocabulary(item_filter.allows_content)
         self._genres = Vocabulary(item_filter.allows_genre)
         self._regions = Vocabulary(lambda _: True)
@@ -196,9 +203,14 @@ class CellCollector:
             devices=self._devices.copy(),
             heaviest=self._heaviest.copy(),
             sources=(self._devices > 0).astype(np.int64),
-            time_of_day=self._time_of_day.reshape(shape).copy(),
-            day_of_week=self._day_of_week.reshape(shape).copy(),
-            content_type=self._content_type.reshape(shape).copy(),
+            **{
+                name: weights.reshape(shape).copy()
+                for name, weights in self._contexts.items()
+            },
+            **{
+                f"{name}_devices": devices.reshape(shape).copy()
+                for name, devices in self._context_devices.items()
+            },
             batches=self._cell_batches.counts(),
             genres=self._cell_genres.counts(column_names=self._genres.names),
             contents=self._cell_contents.counts(column_names=self._contents.names),
@@ -226,13 +238,23 @@ class CellCollector:
         self._successes += _sum_by(cells, weights * rates, n_cells)
         self._samples += _sum_by(cells, capped_samples(block)[rows], n_cells)
         self._patterns += np.bincount(cells, minlength=n_cells)
-        for name in ("time_of_day", "day_of_week", "content_type"):
+        for name in _CONTEXTS:
             codes = getattr(block, name)[rows].astype(np.int64)
-            histogram = getattr(self, f"_{name}")
-            histogram += _sum_by(
-                cells * N_CONTEXT_CODES + codes, weights, len(histogram)
+            self._add_context(
+                name,
+                cells * N_CONTEXT_CODES + codes,
+                weights,
+                block.device_index[rows],
             )
         self._add_devices(block, block.device_index[rows], cells, weights)
+
+    def _add_context(
+        self, name: str, cell_codes: Int64Array, weights: Int64Array, owner: Int64Array
+    ) -> None:
+        size = len(self._coded) * N_CONTEXT_CODES
+        self._contexts[name] += _sum_by(cell_codes, weights, size)
+        once = np.unique(owner * size + cell_codes) % size
+        self._context_devices[name] += np.bincount(once, minlength=size)
 
     def _add_devices(
         self,

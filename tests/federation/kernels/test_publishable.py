@@ -148,6 +148,30 @@ def test_names_need_enough_tvs_of_their_own(rng, centroids):
     assert published.genres == [["tt2", "tt1"]]
 
 
+def test_a_context_needs_enough_tvs_of_its_own(rng, centroids):
+    """One TV weighs as much here as ten others, and it alone names the evening."""
+    n_others = 29
+    near = np.repeat(centroids[:1], n_others + 1, axis=0)
+    far = np.repeat(centroids[1:], n_others, axis=0)
+    embeddings = np.concatenate([near[:1], np.hstack([near[1:], far]).reshape(-1, 384)])
+    codes = np.array([[code, 0] for code in [1, 2, 3] * 5 + [0] * 14]).ravel()
+    block = block_of(
+        rng,
+        [1] + [2] * n_others,
+        embeddings=embeddings,
+        sample_count=np.array([10] + [1, 9] * n_others),
+        time_of_day=np.concatenate([[4], codes]).astype(np.int8),
+        content_type=np.full(1 + 2 * n_others, 5, dtype=np.int8),
+    )
+    sums = sums_of(centroids, block)
+
+    published = publishable_cells(sums, min_sources=1, min_devices=5)
+
+    assert typical_codes(sums.time_of_day[:1]).tolist() == [4]
+    assert published.time_of_day.tolist() == [0, 0]
+    assert published.content_type.tolist() == [5, 5]
+
+
 def test_at_most_eight_names_are_told_of_a_cell(rng, centroids):
     contents = [[f"tt{n:02}" for n in range(12)]] * 30
     block = crowd(rng, centroids, content_ids=contents)

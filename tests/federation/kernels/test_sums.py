@@ -69,6 +69,7 @@ def naive_sums(centroids, block):
         for name in (
             "devices",
             "batches",
+            "evening",
             "genres",
             "contents",
             "region_items",
@@ -87,6 +88,7 @@ def naive_sums(centroids, block):
         sums["evening"][cell, int(block.time_of_day[row])] += weight
         tvs["devices"][cell].add(tv)
         tvs["batches"][cell, int(block.device_batch[tv])].add(tv)
+        tvs["evening"][cell, int(block.time_of_day[row])].add(tv)
         for genre in block.genres[row]:
             tvs["genres"][cell, genre].add(tv)
         for content in block.content_ids[row]:
@@ -146,6 +148,11 @@ def test_counts_of_tvs_match_the_dictionaries(vega, centroids):
     assert column(sums.devices) == expected["devices"]
     for name in ("batches", "genres", "contents", "region_items"):
         assert table_dict(getattr(sums, name)) == expected[name], name
+    assert {
+        (cell, code): int(count)
+        for (cell, code), count in np.ndenumerate(sums.time_of_day_devices)
+        if count
+    } == expected["evening"]
     assert sums.reporters() == expected["reporters"]
     assert sums.content_devices.row_dict(0) == expected["content_devices"]
 
