@@ -9,11 +9,13 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.db import connections
 
 from shards.databases import configured_shard_ids
+from shards.fields import REGION_ACCEPTED, is_region
 
 W_TOO_FEW_SHARDS = "constellation.W001"
 W_QUALITY_ORDER = "constellation.W002"
 E_UNKNOWN_SHARD_IDS = "constellation.E001"
 E_PGVECTOR_TOO_OLD = "constellation.E002"
+E_REGION = "constellation.E003"
 
 OLDEST_PGVECTOR = (0, 8)
 
@@ -58,6 +60,19 @@ def served_shards_have_databases(**_: Any) -> list[CheckMessage]:
             f"SHARD_IDS names shards without a database: {unknown}.",
             hint=f"SHARD_POSTGRES_URLS has these: {configured_shard_ids()}.",
             id=E_UNKNOWN_SHARD_IDS,
+        )
+    ]
+
+
+@register
+def region_is_one_that_tvs_can_name(**_: Any) -> list[CheckMessage]:
+    if is_region(settings.REGION):
+        return []
+    return [
+        Error(
+            f"REGION is {settings.REGION!r}. Accepted: {REGION_ACCEPTED}.",
+            hint="No TV could be in such a region, so its shards would stay empty.",
+            id=E_REGION,
         )
     ]
 

@@ -46,6 +46,14 @@ def text(name: str, default: str) -> str:
     return raw(name) or default
 
 
+def choice(name: str, default: str, *, among: tuple[str, ...]) -> str:
+    """Read one of a few words, in any case; returned as ``among`` spells it."""
+    spellings = {word.lower(): word for word in among}
+    return _parsed(
+        name, default, lambda s: spellings[s.lower()], f"one of {', '.join(among)}"
+    )
+
+
 def boolean(name: str, default: bool) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True}
     words |= {"0": False, "false": False, "no": False, "off": False}

@@ -50,7 +50,9 @@ X_FRAME_OPTIONS = "DENY"
 # What TVs may send, and for how long they are believed
 
 QUALITY_THRESHOLD = environment.fraction("QUALITY_THRESHOLD", 0.7)
-DEVICE_TOKEN_DAYS = environment.integer("DEVICE_TOKEN_DAYS", 90, at_least=1)
+DEVICE_TOKEN_DAYS = environment.integer(
+    "DEVICE_TOKEN_DAYS", 90, at_least=1, at_most=36_500
+)
 #: Wire size of one request body.
 BODY_LIMIT_BYTES = 256 * 1024
 #: The same after decompression.
@@ -221,7 +223,7 @@ structlog.configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         structlog.dev.ConsoleRenderer(colors=False)
-        if environment.text("LOG_FORMAT", "text") == "text"
+        if environment.choice("LOG_FORMAT", "text", among=("text", "json")) == "text"
         else structlog.processors.JSONRenderer(),
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
@@ -236,6 +238,8 @@ LOGGING = {
     },
     "root": {
         "handlers": ["console"],
-        "level": environment.text("LOG_LEVEL", "WARNING").upper(),
+        "level": environment.choice(
+            "LOG_LEVEL", "WARNING", among=("DEBUG", "INFO", "WARNING", "ERROR")
+        ),
     },
 }

@@ -46,6 +46,23 @@ def test_serving_a_shard_without_a_database_is_an_error(settings):
     assert "[77]" in message.msg
 
 
+@pytest.mark.parametrize("region", ["EU", "eu west", "e" * 33])
+def test_region_that_no_tv_can_name_is_an_error(settings, region):
+    settings.REGION = region
+
+    [message] = checks.region_is_one_that_tvs_can_name()
+
+    assert message.id == checks.E_REGION
+    assert message.msg.startswith(f"REGION is {region!r}. Accepted: ")
+
+
+@pytest.mark.parametrize("region", ["global", "eu-west_2"])
+def test_region_that_tvs_can_name_is_fine(settings, region):
+    settings.REGION = region
+
+    assert checks.region_is_one_that_tvs_can_name() == []
+
+
 @pytest.mark.django_db(databases="__all__")
 def test_pgvector_of_the_embedded_server_will_do():
     assert checks.pgvector_is_recent_enough(databases=["default", "shard_000"]) == []

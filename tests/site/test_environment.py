@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -20,6 +25,11 @@ from constellation_site import database_settings, environment, secret
             lambda: environment.integer("X", 1, at_least=1, at_most=9),
             "10",
             "a whole number from 1 to 9",
+        ),
+        (
+            lambda: environment.choice("X", "a", among=("a", "b")),
+            "c",
+            "one of a, b",
         ),
         (lambda: environment.fraction("X", 0.5), "1.5", "a number from 0 to 1"),
         (lambda: environment.fraction("X", 0.5), "nan", "a number from 0 to 1"),
@@ -43,6 +53,28 @@ def test_empty_variable_counts_as_unset(monkeypatch):
     monkeypatch.setenv("X", "")
 
     assert environment.integer("X", 7, at_least=1) == 7
+
+
+def test_word_is_read_in_any_case(monkeypatch):
+    monkeypatch.setenv("X", "info")
+
+    assert environment.choice("X", "WARNING", among=("INFO", "WARNING")) == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DEVICE_TOKEN_DAYS", "99999999"), ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml")],
+)
+def test_start_is_refused_where_the_variable_would_fail_later(name, value):
+    start = subprocess.run(
+        [sys.executable, "-c", "import constellation_site.settings"],
+        env=os.environ | {name: value},
+        capture_output=True,
+        text=True,
+    )
+
+    assert start.returncode != 0
+    assert re.search(f"{name} is '?{value}'?. Accepted: ", start.stderr)
 
 
 def test_address_without_a_host_means_every_interface(monkeypatch):
