@@ -1,6 +1,7 @@
 """How busy this process is: when to shed a request, and when TVs come back.
 
-Shedding happens before a body is read, so that a process with too much to do spends
+A burst waits its turn, in the server's queue and then a moment here. What has waited
+too long is shed before its body is read, so that a process with too much to do spends
 next to nothing on what it can't do.
 """
 
@@ -18,6 +19,9 @@ from sync.exceptions import Overloaded
 #: Threads of a process that no sync takes, so that probes and operators find one.
 SPARE_THREADS = 2
 
+#: How long a sync waits for one of the others to be done.
+PATIENCE_SECONDS = 1.0
+
 #: A TV comes back within this time; an idle process uses the first half, a busy one
 #: the second.
 NEXT_SYNC_SECONDS = (300, 900)
@@ -25,7 +29,7 @@ NEXT_SYNC_SECONDS = (300, 900)
 #: Spread, so that those who were sent away don't come back together.
 RETRY_AFTER_SECONDS = (10, 60)
 
-_lock = threading.Lock()
+_one_is_done = threading.Condition()
 _in_flight = 0
 
 
@@ -38,15 +42,20 @@ def in_flight_limit() -> int:
 def admitted() -> Iterator[None]:
     """Count a request while it is answered; refuse it if there are too many."""
     global _in_flight
-    with _lock:
-        if _in_flight >= in_flight_limit():
+    with _one_is_done:
+        if not _one_is_done.wait_for(_has_place, timeout=PATIENCE_SECONDS):
             raise Overloaded(retry_after_seconds=random.randint(*RETRY_AFTER_SECONDS))
         _in_flight += 1
     try:
         yield
     finally:
-        with _lock:
+        with _one_is_done:
             _in_flight -= 1
+            _one_is_done.notify()
+
+
+def _has_place() -> bool:
+    return _in_flight < in_flight_limit()
 
 
 def used_fraction() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from uuid import uuid4
@@ -183,6 +184,7 @@ def test_control_database_is_not_needed(vega_tv):
 
 
 def test_too_many_at_once_are_sent_away_unread(vega_tv, monkeypatch):
+    monkeypatch.setattr(load, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(load, "_in_flight", load.in_flight_limit())
 
     with no_query_anywhere():
@@ -193,6 +195,27 @@ def test_too_many_at_once_are_sent_away_unread(vega_tv, monkeypatch):
     waits = {int(a["Retry-After"]) for a in answers}
     assert len(waits) > 5, "the same wait for all brings all back at once"
     assert min(waits) >= 10
+
+
+def test_a_burst_waits_its_turn(vega_tv, monkeypatch):
+    """All places are taken, and one is given back a moment later."""
+    monkeypatch.setattr(load, "_in_flight", load.in_flight_limit() - 1)
+    is_inside, may_leave = threading.Event(), threading.Event()
+
+    def hold_the_last_place():
+        with load.admitted():
+            is_inside.set()
+            may_leave.wait(timeout=10)
+
+    other = threading.Thread(target=hold_the_last_place)
+    other.start()
+    is_inside.wait(timeout=10)
+    threading.Timer(0.1, may_leave.set).start()
+
+    reply = vega_tv.sync()
+    other.join()
+
+    assert reply["local_version"] == 1
 
 
 def test_places_are_given_back(vega_tv):
