@@ -83,6 +83,23 @@ def close_round(told: FederationRound) -> None:
     _update(told, status=told.status, problem=told.problem, finished_at=Now())
 
 
+def is_published(told: FederationRound) -> bool:
+    """Tell what was decided, also where the answer to the commit was lost."""
+    return FederationRound.objects.filter(
+        pk=told.pk, global_version__isnull=False
+    ).exists()
+
+
+def note_shards_in_doubt(told: FederationRound) -> None:
+    """Call the shards of a round behind that ended before it heard from them.
+
+    Those that flipped all the same are told apart by their own pointers.
+    """
+    RoundShard.objects.filter(round=told, status=RoundShard.Status.COLLECTED).update(
+        status=RoundShard.Status.BEHIND
+    )
+
+
 class Lease:
     """Renews a round's lease from a thread of its own while the block runs."""
 
@@ -170,11 +187,7 @@ def _give_up_leftover() -> None:
         ),
     )
     if is_published:
-        # Which of them flipped was never written down; those that did are told apart
-        # by their own pointers.
-        RoundShard.objects.filter(
-            round=leftover, status=RoundShard.Status.COLLECTED
-        ).update(status=RoundShard.Status.BEHIND)
+        note_shards_in_doubt(leftover)
     log.warning("gave up a round left behind", round=leftover.pk, step=leftover.step)
 
 

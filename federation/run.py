@@ -155,10 +155,13 @@ class Run:
         self._close(Status.PARTIAL if troubles else Status.PUBLISHED, troubles)
 
     def _close_after(self, exc: BaseException) -> None:
-        status = Status.PARTIAL if self.told.global_version else Status.ABANDONED
         # Without the control database the lease runs out, and the next one closes it.
         with suppress(Error):
             connections[CONTROL_ALIAS].close_if_unusable_or_obsolete()
+            status = Status.ABANDONED
+            if lease.is_published(self.told):
+                status = Status.PARTIAL
+                lease.note_shards_in_doubt(self.told)
             self._close(status, f"{type(exc).__name__}: {exc}".strip(": "))
 
     def _close(self, status: str, problem: str) -> None:

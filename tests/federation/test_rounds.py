@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from federation import history, lease, publication, publish, rounds, selectors
@@ -336,6 +336,27 @@ def test_a_bug_closes_the_round_and_is_raised(shards, monkeypatch):
 
     told = FederationRound.objects.get()
     assert (told.status, told.problem) == ("abandoned", "ZeroDivisionError: of course")
+
+
+def test_a_version_is_out_even_if_the_answer_to_the_commit_is_lost(shards, monkeypatch):
+    flip = publish.flip
+
+    def lose() -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    def flip_and_lose(alias, *args, **kwargs):
+        flip(alias, *args, **kwargs)
+        transaction.on_commit(lose)
+
+    monkeypatch.setattr(publish, "flip", flip_and_lose)
+
+    with pytest.raises(ControlUnavailable):
+        rounds.run_round()
+
+    told = FederationRound.objects.get()
+    assert (told.status, told.global_version) == ("partial", 1)
+    assert selectors.current_version() == 1
+    assert {row.status for row in told.round_shards.all()} == {"behind"}
 
 
 def test_without_the_control_database_there_is_no_round(shards):
