@@ -95,7 +95,7 @@ def find_trends(
     history : mapping of (region, item) to ItemHistory
         What the last round returned; empty for the first round.
     previous : sequence of Trend, optional
-        The trends of the last round, kept for regions where nobody reported.
+        The trends of the last round, kept for regions where hardly anybody reported.
     decay : float
         Weight of a round's rates one round later, above 0 and below 1.
     min_devices : int
@@ -134,8 +134,9 @@ def find_trends(
     first list is the most popular.
 
     The history moves to ``(decay N m + n r) / (decay N + n)`` over ``decay N + n`` TVs
-    and ``decay e + 1`` rounds: a round of few TVs says little. A region without
-    reporters keeps its history and its trends.
+    and ``decay e + 1`` rounds: a round of few TVs says little. A region with fewer
+    reporters than could be shown keeps its history and its trends, and one that always
+    has so few gets neither.
     """
     if not 0 < decay < 1:
         raise KernelInputError(f"The decay is {decay}; expected between 0 and 1.")
@@ -152,7 +153,7 @@ def find_trends(
     for region in sorted({*totals, *histories, *kept}):
         past = histories.get(region, {})
         n_reporters = totals.get(region, 0)
-        if n_reporters == 0:
+        if n_reporters < max(min_devices, 1):
             trends += kept.get(region, [])
             next_history |= {(region, item): past[item] for item in sorted(past)}
             continue

@@ -321,3 +321,21 @@ def test_a_silent_region_keeps_no_trend_that_too_few_tvs_named():
     raised.next({}, {})
 
     assert raised.items("eu") == raised.items("global") == ["tt1"]
+
+
+def test_a_nearly_silent_region_keeps_its_trends_and_its_history(rng):
+    rounds = Rounds(min_devices=10).next({"eu": 500}, {"eu": catalogue(rng, 500)})
+    trends, history = rounds.trends, rounds.history
+
+    rounds.next({"eu": 9}, {"eu": {"tt00": 9, "tt59": 3}})
+
+    assert rounds.trends == trends
+    assert rounds.history == history
+
+
+def test_a_region_of_few_tvs_leaves_no_history():
+    rounds = Rounds(min_devices=10)
+
+    rounds.next({"eu": 100, "villa": 1}, {"eu": {"tt1": 40}, "villa": {"tt2": 1}})
+
+    assert {region for region, _ in rounds.history} == {"eu", "global"}
