@@ -13,6 +13,7 @@ Forgetting a TV takes the same lock, so neither ever sees the other half done.
 from __future__ import annotations
 
 import random
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -38,6 +39,9 @@ from shards.tokens import IssuedToken
 
 #: A TV that is forgotten while it enrols starts over, but not for ever.
 MAX_ATTEMPTS = 5
+
+#: A TV's first epoch is one of these; the column has room for as many after it.
+FIRST_EPOCHS = 2**30
 
 #: Room is made by people, so there is no hurry; spread, as always.
 NO_ROOM_RETRY_SECONDS = (300, 900)
@@ -193,6 +197,8 @@ def _write_device(
                 "model": profile.model,
                 "firmware": profile.firmware,
                 "enrolled_at": now,
+                # So that the tokens it had before it was forgotten stay worthless.
+                "token_epoch": secrets.randbelow(FIRST_EPOCHS),
             },
         )
         if is_new:

@@ -227,8 +227,8 @@ def test_a_reinstated_tv_gets_a_token_of_a_new_epoch(vega, spring):
 
     device = device_on(vega, first.device_id)
     tokens.check_standing(tokens.read(f"Device {again.issued.token}"), device)
-    assert tokens.read(f"Device {first.issued.token}").token_epoch == 0
-    assert device.token_epoch == 1
+    before = tokens.read(f"Device {first.issued.token}")
+    assert device.token_epoch == before.token_epoch + 1
 
 
 def test_a_shard_that_is_down_keeps_the_place_it_gave(deneb, spring):

@@ -462,6 +462,17 @@ def test_a_forgotten_tv_may_come_back_as_a_new_one(client, vega, tv, spring):
     assert Device.objects.using(vega.alias).get().local_version == 0
 
 
+def test_the_tokens_of_a_forgotten_tv_stay_worthless(client, vega, tv, spring):
+    """It may have been sold, and be in another household now."""
+    forget_by(client, tv["id"], tv["authorization"])
+    enrol(client, spring, device_id=tv["id"])
+
+    answer = forget_by(client, tv["id"], tv["authorization"])
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid")
+    assert is_known(tv, vega)
+
+
 def test_a_shard_that_is_down_keeps_the_tv_known(client, deneb, spring):
     """Otherwise its patterns would stay behind with nobody to ask for them."""
     device_id = uuid4()
