@@ -17,6 +17,9 @@ from sync.exceptions import MalformedBody
 #: A sync has six levels.
 DEPTH_LIMIT = 8
 
+#: Where the META of a request says how long the body was that was read.
+RECEIVED_BYTES = "constellation.received_bytes"
+
 # Strings that hold a backslash, or only brackets; one that never ends takes the rest.
 _ESCAPED_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _PLAIN_STRING = re.compile(rb'"[^"]*+(?:"|\Z)')
@@ -52,6 +55,7 @@ def read_body(request: HttpRequest) -> bytes:
         assert isinstance(request, WSGIRequest)
         stream = request.environ["wsgi.input"]
     body = encodings.read_bounded(stream, content_length=length)
+    request.META[RECEIVED_BYTES] = len(body)
     return encodings.inflate(body, request.headers.get("Content-Encoding", ""))
 
 

@@ -13,6 +13,7 @@ import orjson
 import pytest
 import zstandard
 from django.conf import settings
+from prometheus_client import REGISTRY
 
 from sync import encodings, parsers
 from sync.exceptions import BodyInflatesTooLarge, MalformedBody
@@ -168,6 +169,28 @@ def test_body_without_a_stated_length_is_read_to_the_limit_only(vega_tv):
 
     assert response.json()["code"] == "body_too_large"
     assert stream.sent_bytes == 256 * KIB + 1
+
+
+def received_bytes() -> float:
+    name, of_vega = "constellation_sync_received_bytes_total", {"shard_id": "0"}
+    return REGISTRY.get_sample_value(name, of_vega) or 0.0
+
+
+def test_bytes_that_arrived_are_counted(vega_tv):
+    body = orjson.dumps(vega_tv.body(added=[addition()]))
+    before = received_bytes()
+
+    chunked(vega_tv, io.BytesIO(body))
+
+    assert received_bytes() - before == len(body)
+
+
+def test_bytes_that_were_only_announced_are_not_counted(vega_tv):
+    before = received_bytes()
+
+    post_raw(vega_tv, Unread(), CONTENT_LENGTH="9" * 17)
+
+    assert received_bytes() == before
 
 
 HOSTILE_JSON = {
