@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import httpx
 
@@ -14,6 +15,10 @@ from fleet.door import ask_info
 #: Another round may be running; it ends, and then ours may begin.
 COMMAND_ATTEMPTS = 3
 COMMAND_RETRY_SECONDS = 5.0
+COMMAND_POLL_SECONDS = 0.2
+
+#: How long a round that isn't wanted any more may take to end by itself.
+COMMAND_GRACE_SECONDS = 2.0
 
 POLL_SECONDS = 2.0
 
@@ -30,16 +35,51 @@ MESSAGE_LENGTH = 2000
 def run(command: Sequence[str], *, pause: Callable[[float], None]) -> None:
     """Run the operator's command for one round."""
     for attempt in range(1, COMMAND_ATTEMPTS + 1):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
+        status, said = _run_once(command, pause)
+        if status == 0:
             return
         if attempt < COMMAND_ATTEMPTS:
             pause(COMMAND_RETRY_SECONDS)
-    said = (done.stderr.strip() or done.stdout.strip())[-MESSAGE_LENGTH:]
     raise FleetError(
-        f"The round failed: {' '.join(command)} ended with {done.returncode}: {said}",
+        f"The round failed: {' '.join(command)} ended with {status}: {said}",
         code="round_failed",
     )
+
+
+def _run_once(
+    command: Sequence[str], pause: Callable[[float], None]
+) -> tuple[int, str]:
+    """Return the command's exit status and what it said; a pause may end it early."""
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    except OSError as exc:
+        raise FleetError(
+            f"The round failed: {' '.join(command)} can't be run: {exc.strerror}",
+            code="round_failed",
+        ) from exc
+    while True:
+        try:
+            output, errors = process.communicate(timeout=COMMAND_POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            _pause_or_end(process, pause)
+        else:
+            break
+    return process.returncode, (errors.strip() or output.strip())[-MESSAGE_LENGTH:]
+
+
+def _pause_or_end(
+    process: subprocess.Popen[str], pause: Callable[[float], None]
+) -> None:
+    try:
+        pause(0)
+    except BaseException:
+        process.terminate()
+        # A round that is publishing finishes that, with or without us.
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=COMMAND_GRACE_SECONDS)
+        raise
 
 
 def wait_for(

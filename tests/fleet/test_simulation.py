@@ -16,7 +16,7 @@ import orjson
 import pytest
 from django.core.management import CommandError, call_command
 
-from fleet import simulation
+from fleet import parallel, rounds, simulation
 from fleet.brain import Brain
 from fleet.client import FleetError, SyncResult
 from fleet.simulation import Options
@@ -274,6 +274,26 @@ def test_round_that_fails_is_told_with_its_words(vega, movielens, monkeypatch):
         simulate(
             vega, "--lift", "--round-command", failing, "--movielens", str(movielens)
         )
+
+
+def test_round_command_that_is_not_there_is_told(vega, movielens):
+    with pytest.raises(CommandError, match=r"nosuch federate can't be run: No such"):
+        simulate(
+            vega,
+            *("--lift", "--round-command", "nosuch federate"),
+            *("--movielens", str(movielens)),
+        )
+
+
+def test_stop_does_not_wait_for_the_end_of_a_round():
+    def stopped(_seconds: float) -> None:
+        raise parallel.Stopped
+
+    begun = time.monotonic()
+    with pytest.raises(parallel.Stopped):
+        rounds.run([sys.executable, "-c", "import time; time.sleep(20)"], pause=stopped)
+
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(
