@@ -94,11 +94,24 @@ def uuid(value: Any, field: str) -> UUID:
 
 def whole_number(value: Any, field: str, *, at_least: int, at_most: int) -> int:
     accepted = f"a whole number from {at_least} to {at_most}"
+    if type(value) is float and value.is_integer():
+        value = int(value)  # 12.0: some languages have no other numbers
     if type(value) is not int:
         refuse(field, _problem(value), accepted)
     if not at_least <= value <= at_most:
         refuse(field, "out of range", accepted)
     return value
+
+
+def seconds(value: Any, field: str) -> None:
+    """Check an instant in seconds since 1970, if there is one."""
+    if value is None:
+        return
+    accepted = f"a number of seconds from 0 to {SECONDS_MAX}"
+    if type(value) not in _NUMBER_TYPES:
+        refuse(field, _problem(value), accepted)
+    if not 0 <= value <= SECONDS_MAX:
+        refuse(field, "out of range", accepted)
 
 
 def fraction(value: Any, field: str) -> float:

@@ -126,10 +126,7 @@ def _additions(documents: list[Any]) -> tuple[PatternAddition, ...]:
 def _addition(document: Any, vector: Any, path: str) -> PatternAddition:
     for name in ("created_at", "updated_at"):
         # Checked, then forgotten: the clocks of TVs order nothing.
-        if document.get(name) is not None:
-            fields.whole_number(
-                document[name], f"{path}.{name}", at_least=0, at_most=fields.SECONDS_MAX
-            )
+        fields.seconds(document.get(name), f"{path}.{name}")
     return PatternAddition(
         id=fields.uuid(document.get("id"), f"{path}.id"),
         embedding=vector,

@@ -84,11 +84,12 @@ def _enrolment_fields(document: Any) -> dict[str, Any]:
 
 
 def _region(value: Any) -> str:
-    if value is None:
+    """Check a region's name; ``EU`` is ``eu``, and an empty one is none."""
+    if value is None or value == "":
         return ""
-    if not isinstance(value, str) or not is_region(value):
+    if not isinstance(value, str) or not is_region(value.lower()):
         fields.refuse("region", "not a region's name", REGION_ACCEPTED)
-    return value
+    return value.lower()
 
 
 def _label(value: Any, field: str) -> str:

@@ -58,6 +58,15 @@ def store_pattern(shard: Shard, device_id: UUID) -> None:
 # Enrolling
 
 
+@pytest.mark.parametrize(("sent", "kept"), [("EU", "eu"), ("", "global")])
+def test_a_region_is_kept_in_lower_case_and_has_a_default(
+    client, vega, spring, sent, kept
+):
+    device_id = enrol(client, spring, region=sent).json()["device_id"]
+
+    assert Device.objects.using(vega.alias).get(pk=device_id).region == kept
+
+
 def test_a_new_tv_is_told_all_it_needs(client, vega, spring):
     answer = enrol(client, spring, region="eu", model="LX-55", firmware="4.1")
 
@@ -155,8 +164,7 @@ def test_optional_fields_may_be_null(client, vega, spring):
         ({"enrolment_key": "k" * 129}, "enrolment_key", "1 to 128 characters"),
         ({"device_id": "tv-1"}, "device_id", "a UUID"),
         ({"device_id": 17}, "device_id", "a UUID"),
-        ({"region": "EU"}, "region", "1 to 32 of a-z"),  # no capitals
-        ({"region": ""}, "region", "1 to 32 of a-z"),
+        ({"region": "e u"}, "region", "1 to 32 of a-z"),
         ({"region": "-eu"}, "region", "beginning with a letter or digit"),
         ({"region": "e" * 33}, "region", "1 to 32 of a-z"),
         ({"region": "eu\n"}, "region", "1 to 32 of a-z"),

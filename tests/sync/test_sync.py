@@ -232,7 +232,7 @@ def test_stores_nothing_that_a_tv_sends_about_time(vega_tv):
     early, late = uuid4(), uuid4()
 
     vega_tv.sync(
-        added=[addition(early, created_at=0), addition(late, created_at=253402300799)]
+        added=[addition(early, created_at=0.5), addition(late, created_at=253402300799)]
     )
 
     stored = vega_tv.stored()
