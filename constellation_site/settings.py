@@ -5,6 +5,8 @@ Everything defaults to what is safe on one machine without any configuration.
 
 from __future__ import annotations
 
+import os
+
 import structlog
 from django.templatetags.static import static
 
@@ -167,6 +169,11 @@ REST_FRAMEWORK = {
 
 # Metrics
 
+# A command typed beside a running `up` is counted with it: prometheus_client looks
+# for this variable, and `up` makes the folder.
+_COUNTERS = CONSTELLATION_HOME / "metrics"
+if _COUNTERS.is_dir() and environment.raw("PROMETHEUS_MULTIPROC_DIR") is None:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_COUNTERS)
 #: Its start-up check would visit every database from every process.
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
