@@ -347,6 +347,7 @@ class Migration(migrations.Migration):
                 ("item", models.CharField(max_length=70)),
                 ("mean_rate", models.FloatField()),
                 ("effective_rounds", models.FloatField()),
+                ("effective_reporters", models.FloatField()),
             ],
         ),
         migrations.CreateModel(
