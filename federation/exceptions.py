@@ -62,3 +62,13 @@ class NothingToRollBack(ConstellationError):
     http_status = HTTPStatus.CONFLICT
     grpc_status = "FAILED_PRECONDITION"
     message = "No version before the current one ({version}) is kept."
+
+
+class ThresholdsWereRaised(ConstellationError):
+    code = "thresholds_were_raised"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = (
+        "Version {version} was made with {setting}={then}; now it is {required}, and "
+        "what has less behind it isn't given out again."
+    )

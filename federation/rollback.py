@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
+
 from federation import lease, rows
-from federation.exceptions import NothingToRollBack, VersionNotKept
-from federation.models import Publication, RoundShard
+from federation.exceptions import (
+    NothingToRollBack,
+    ThresholdsWereRaised,
+    VersionNotKept,
+)
+from federation.models import FederationRound, Publication, RoundShard
 from federation.report import RoundReport
 from federation.run import Progress, Run, go_on, silent
 from shards import reaching
 from shards.databases import CONTROL_ALIAS
 from shards.models import Shard
+
+#: What a round notes of its thresholds, and the setting that rules now.
+_THRESHOLDS = {
+    "min_devices": "MIN_DEVICES_PER_PATTERN",
+    "min_sources": "MIN_SOURCE_COUNT",
+    "min_batches": "MIN_BATCHES_PER_PATTERN",
+}
 
 
 def republish(
@@ -24,12 +37,16 @@ def republish(
 
     It is a round of its own that reads no shard: no other runs meanwhile, and the next
     one goes on from the cells and the history of the last that did read. Raises
-    ``VersionNotKept`` or ``NothingToRollBack``.
+    ``VersionNotKept``, ``NothingToRollBack``, or ``ThresholdsWereRaised`` for a version
+    with fewer TVs or shards behind it than may be published now.
     """
     with reaching.control():
         chosen = _chosen(version)
+        backing = _backing(chosen)
+        _check_that_it_is_enough(chosen.version, backing)
         told = lease.open_round(
-            rollback_of=chosen.version, parameters={"rollback_of": chosen.version}
+            rollback_of=chosen.version,
+            parameters={"rollback_of": chosen.version, **backing},
         )
         run = Run(
             told,
@@ -62,3 +79,18 @@ def _chosen(version: int | None) -> Publication:
     if replaced is None:
         raise NothingToRollBack(version=current.version)
     return replaced
+
+
+def _backing(chosen: Publication) -> dict[str, int]:
+    """Tell the thresholds that a version was made with."""
+    made_by = FederationRound.objects.get(pk=chosen.round_id)
+    return {name: made_by.parameters[name] for name in _THRESHOLDS}
+
+
+def _check_that_it_is_enough(version: int, backing: dict[str, int]) -> None:
+    for name, setting in _THRESHOLDS.items():
+        required = getattr(settings, setting)
+        if backing[name] < required:
+            raise ThresholdsWereRaised(
+                version=version, setting=setting, then=backing[name], required=required
+            )

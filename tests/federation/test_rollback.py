@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from federation import history, lease, rollback, rounds, selectors
-from federation.exceptions import NothingToRollBack, RoundAlreadyRunning, VersionNotKept
+from federation.exceptions import (
+    NothingToRollBack,
+    RoundAlreadyRunning,
+    ThresholdsWereRaised,
+    VersionNotKept,
+)
 from federation.models import FederationRound, Publication, RoundShard
 from tests.federation import fleets
 
@@ -101,3 +106,18 @@ def test_a_version_that_is_not_kept_is_refused(checksums):
 def test_before_the_first_publication_there_is_nothing_to_repeat():
     with pytest.raises(NothingToRollBack):
         rollback.republish()
+
+
+@pytest.mark.parametrize("setting", ["MIN_DEVICES_PER_PATTERN", "MIN_SOURCE_COUNT"])
+def test_what_has_too_little_behind_it_now_does_not_go_out_again(
+    checksums, settings, setting
+):
+    rollback.republish(version=1)  # itself a version to go back to
+    setattr(settings, setting, getattr(settings, setting) + 1)
+
+    for version in (1, 4):
+        with pytest.raises(ThresholdsWereRaised, match=f"made with {setting}="):
+            rollback.republish(version=version)
+
+    assert selectors.current_version() == 4
+    assert selectors.running_round() is None
