@@ -41,7 +41,7 @@ def add_round(**fields: Any) -> FederationRound:
             "started_at": now - timedelta(seconds=40),
             "finished_at": now,
             "lease_until": now,
-            "parameters": {"min_sources": 3},
+            "parameters": {"min_sources": 3, "min_devices": 50, "min_batches": 1},
             **fields,
         }
     )
