@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.requirements-dev
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench-cells lock clean system-packages
+.PHONY: help run test lint types openapi bench-cells lock clean system-packages
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ lint: $(DEV_STAMP) ## Format and lint, without changing anything
 
 types: $(DEV_STAMP) ## Check types, strictly
 	$(BIN)/python -m mypy .
+
+openapi: $(SERVER_STAMP) ## Write docs/openapi.yaml anew, from the code
+	@# It would like to ask the databases, but does not need to.
+	$(BIN)/python -W ignore::RuntimeWarning manage.py spectacular --fail-on-warn --validate --file docs/openapi.yaml
 
 bench-cells: $(DEV_STAMP) ## Hold the k-means of a round against faiss and against sgemm
 	$(BIN)/python -m benchmarks.cells $(ARGS)

@@ -118,7 +118,7 @@ def translated(exc: Exception, context: dict[str, Any]) -> ConstellationError | 
                 accepted=", ".join(context["view"].allowed_methods),
             )
         case drf_exceptions.NotAcceptable():
-            return exceptions.NotAcceptable(available="application/json")
+            return exceptions.NotAcceptable(available=_media_types(exc))
         case drf_exceptions.UnsupportedMediaType():
             return exceptions.UnsupportedMediaType(
                 media_type=context["request"].content_type[:64] or "(none)",
@@ -129,6 +129,11 @@ def translated(exc: Exception, context: dict[str, Any]) -> ConstellationError | 
         case drf_exceptions.ValidationError():
             return _invalid(exc.detail)
     return None
+
+
+def _media_types(exc: drf_exceptions.NotAcceptable) -> str:
+    renderers = exc.available_renderers or []
+    return ", ".join(str(renderer.media_type) for renderer in renderers)
 
 
 def _invalid(detail: Any) -> InvalidRequest:

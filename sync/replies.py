@@ -12,6 +12,8 @@ from django.utils.cache import get_conditional_response, patch_vary_headers
 
 from sync import encodings
 
+JSON = "application/json"
+
 
 def json(
     request: HttpRequest, body: bytes, *, status: HTTPStatus = HTTPStatus.OK
@@ -23,10 +25,14 @@ def json(
 
 
 def cacheable_json(
-    request: HttpRequest, body: bytes, *, max_age: timedelta
+    request: HttpRequest,
+    body: bytes,
+    *,
+    max_age: timedelta,
+    media_type: str = JSON,
 ) -> HttpResponse | HttpResponseNotModified:
     """Answer what is the same for every TV: 304 if the caller has it already."""
-    reply = _encoded(request, body, HTTPStatus.OK)
+    reply = _encoded(request, body, HTTPStatus.OK, media_type)
     # Public, since a shared cache would not keep an answer to Authorization otherwise.
     reply["Cache-Control"] = f"public, max-age={int(max_age.total_seconds())}"
     # Weak: the same for each encoding.
@@ -37,10 +43,12 @@ def cacheable_json(
     return conditional
 
 
-def _encoded(request: HttpRequest, body: bytes, status: HTTPStatus) -> HttpResponse:
+def _encoded(
+    request: HttpRequest, body: bytes, status: HTTPStatus, media_type: str = JSON
+) -> HttpResponse:
     accept_encoding = request.headers.get("Accept-Encoding", "")
     encoded, encoding = encodings.encode(body, accept_encoding)
-    reply = HttpResponse(encoded, status=status, content_type="application/json")
+    reply = HttpResponse(encoded, status=status, content_type=media_type)
     if encoding:
         reply["Content-Encoding"] = encoding
     patch_vary_headers(reply, ["Accept-Encoding"])

@@ -9,6 +9,7 @@ from sync.views.devices import DeviceViewSet
 from sync.views.info import InfoViewSet
 from sync.views.operators import ShardViewSet, StatisticsViewSet
 from sync.views.publications import PublicationViewSet
+from sync.views.schema import SchemaPage, SchemaViewSet
 from sync.views.sync import SyncViewSet
 
 urlpatterns = [
@@ -20,4 +21,6 @@ urlpatterns = [
     path("stats", StatisticsViewSet.as_view({"get": "list"})),
     path("shards", ShardViewSet.as_view({"get": "list"})),
     path("info", InfoViewSet.as_view({"get": "list"})),
+    path("schema", SchemaViewSet.as_view({"get": "retrieve"}), name="schema"),
+    path("docs", SchemaPage.as_view()),
 ]

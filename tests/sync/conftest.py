@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.test import Client
+from django.test.client import FakePayload
 from django.utils import timezone
 
 from shards import tokens
 from shards.models import Device, Shard
+from sync.schema.document import document
+from tests.sync import contract
 from tests.sync.television import Television
 
 EnrolTv = Callable[..., Television]
@@ -45,3 +50,47 @@ def vega_tv(vega: Shard, enrol_tv: EnrolTv) -> Television:
 def vega_neighbour(vega: Shard, enrol_tv: EnrolTv) -> Television:
     """Another household on the same shard."""
     return enrol_tv(vega)
+
+
+@pytest.fixture(scope="session")
+def openapi() -> dict[str, Any]:
+    """Made before any test changes a setting."""
+    return document()
+
+
+@pytest.fixture(autouse=True)
+def _described(openapi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold every request and reply of every test here against the document."""
+    answer = Client.request
+
+    def answer_and_check(client: Client, **request: Any) -> Any:
+        body = peek(request)
+        response = answer(client, **request)
+        check(request, body, response)
+        return response
+
+    monkeypatch.setattr(Client, "request", answer_and_check)
+
+
+def peek(request: dict[str, Any]) -> bytes | None:
+    """Read a body and put it back; None for a stream that a test made itself."""
+    payload = request.get("wsgi.input")
+    if type(payload) is not FakePayload:
+        return None
+    body: bytes = payload.read()
+    request["wsgi.input"] = FakePayload(body)
+    return body
+
+
+def check(request: dict[str, Any], body: bytes | None, response: Any) -> None:
+    path, method = request["PATH_INFO"], request["REQUEST_METHOD"]
+    if not path.startswith("/api/") or path == "/api/v1/docs":
+        return
+    operation = contract.operation_at(path, method)
+    if operation is None:
+        contract.check_elsewhere(response)
+        return
+    contract.check_reply(operation, method, response)
+    if response.status_code < 300 and body is not None:
+        encoding = request.get("HTTP_CONTENT_ENCODING", "")
+        contract.check_request(operation, body, encoding)
