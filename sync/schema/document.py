@@ -44,10 +44,17 @@ TVs have in common.
 replies may get new ones.
 
 **Errors.** Every 4xx and 5xx, of whatever address, is `application/problem+json` with a
-stable `code`; an address that doesn't exist is `not_found`, another method
-`method_not_allowed`. For a TV: 401, enrol again and retry; 403, stop; 409, resync; 413,
-415 and 422, the same body will never be accepted; 421, sync at the `sync_url` of the
-enrolment; 503, 5xx or no answer, wait `Retry-After` and send the same again.
+stable `code`; an address that doesn't exist is `not_found`, another method, from who
+may call, `method_not_allowed`. What a TV does about them:
+
+| answer | do |
+|---|---|
+| 401 | enrol again, then retry |
+| 403 | stop; an operator decided so |
+| 409 | resync |
+| 413, 415, 422 | a bug of the TV: the same body will never be accepted |
+| 421 | sync at the `sync_url` of the enrolment |
+| 503, 5xx, no answer | wait `Retry-After`, or back off; then send the same again |
 
 **Numbers** carry their unit in their name or in their description; fractions are 0 to
 1.

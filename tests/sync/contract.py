@@ -34,14 +34,15 @@ UNTOLD_HEADERS = {
     "X-Frame-Options",
 }
 
-checker = FormatChecker(["uuid"])
 
-
-@checker.checks("date-time", raises=ValueError)
 def is_instant(value: object) -> bool:
     return not isinstance(value, str) or (
         datetime.fromisoformat(value).tzinfo is not None
     )
+
+
+checker = FormatChecker(["uuid"])
+checker.checks("date-time", raises=ValueError)(is_instant)
 
 
 def items(validator: Any, schema: Any, instance: Any, whole: Any) -> Any:
@@ -108,8 +109,8 @@ def check_reply(operation: dict[str, Any], method: str, response: Any) -> None:
 
 
 def check_elsewhere(response: Any) -> None:
-    """No operation: an address or a method that doesn't exist."""
-    assert response.status_code in (404, 405), response
+    """No operation: an address or a method that doesn't exist, or a caller unknown."""
+    assert response.status_code in (401, 404, 405), response
     assert response["Content-Type"] == MEDIA_TYPE
     problem = document()["components"]["schemas"]["Problem"]
     problems = problems_with(problem, orjson.loads(response.content), is_closed=True)
@@ -118,7 +119,7 @@ def check_elsewhere(response: Any) -> None:
 
 @cache
 def closed_components() -> dict[str, Any]:
-    components = deepcopy(document()["components"])
+    components: dict[str, Any] = deepcopy(document()["components"])
     for name, schema in components["schemas"].items():
         # The problem is a part of others, which have members of their own.
         if name != "Problem":
