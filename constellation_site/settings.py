@@ -186,10 +186,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {
         "deepLinking": True,
-        "validatorUrl": None,
-        "tryItOutEnabled": False,
+        "validatorUrl": None,  # else it is asked over the Internet
         "defaultModelsExpandDepth": 0,
-        "syntaxHighlight": False,  # embeddings are long
+        # Fields before examples, in which embeddings take 384 lines each.
+        "defaultModelRendering": "model",
+        "defaultModelExpandDepth": 3,
+        "syntaxHighlight": False,
     },
 }
 

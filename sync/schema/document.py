@@ -56,8 +56,8 @@ may call, `method_not_allowed`. What a TV does about them:
 | 421 | sync at the `sync_url` of the enrolment |
 | 503, 5xx, no answer | wait `Retry-After`, or back off; then send the same again |
 
-**Numbers** carry their unit in their name or in their description; fractions are 0 to
-1.
+**Numbers** carry their unit in their name or in their description. A fraction, rate or
+score is 0 to 1.
 """
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 from django.conf import settings
-from django.contrib.staticfiles import finders
 from django.core.management import CommandError, call_command
 
 from constellation_site import drain
@@ -346,8 +345,7 @@ def test_page_loads_nothing_from_elsewhere(client):
     assert re.findall(r"https?://", page) == []
     assert len(loaded) == 4
     for address in loaded:
-        assert address.startswith("/static/")
-        assert finders.find(address.removeprefix("/static/")), address
+        assert client.get(address).status_code == 200, address
     assert f'"{SCHEMA}"' in page
 
 
