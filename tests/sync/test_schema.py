@@ -345,7 +345,8 @@ def test_page_loads_nothing_from_elsewhere(client):
     assert re.findall(r"https?://", page) == []
     assert len(loaded) == 4
     for address in loaded:
-        assert client.get(address).status_code == 200, address
+        served = client.get(address)
+        assert (served.status_code, served.getvalue() != b"") == (200, True), address
     assert f'"{SCHEMA}"' in page
 
 
