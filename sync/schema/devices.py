@@ -101,11 +101,12 @@ def _request() -> Schema:
             ),
             "region": parts.nullable(
                 parts.text(
-                    "Where the TV stands: which trends it gets. Left out: the region "
-                    "of its batch.",
+                    "Where the TV stands: which trends it gets. Kept in lower case. "
+                    "Left out or empty: the region of its batch.",
                     example="eu",
+                    at_least=0,
                     at_most=REGION_LENGTH,
-                    pattern=parts.REGION_PATTERN,
+                    pattern="^([a-zA-Z0-9][a-zA-Z0-9_-]*)?$",
                 )
             ),
             "model": _label("The TV's model, for operators to read.", "LX-55"),

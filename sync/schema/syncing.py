@@ -195,7 +195,7 @@ def _addition() -> Schema:
 
 def _clock(description: str) -> Schema:
     return parts.nullable(
-        parts.whole(
+        parts.number(
             f"{description}, in seconds since 1970. Checked and then ignored: the "
             "clocks of TVs order nothing.",
             example=1_764_000_000,
