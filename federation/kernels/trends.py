@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import KernelInputError
 from .sparse import SparseCounts
@@ -130,6 +130,10 @@ def find_trends(
     its rate from ``v = u + 1/n``: a large change of a small rate and a change of a
     large one both show. Any other item scores ``r / 4``.
 
+    A trend of the last round that n reporting TVs would not show at its rate then,
+    ``r n < min_devices``, stays with its score times the decay, 1/4 at most: a short
+    round empties no list, and nothing it keeps stands above what rises.
+
     In a region's first round everything is new; items score their rate, so that the
     first list is the most popular.
 
@@ -160,7 +164,9 @@ def find_trends(
         season = _Season(
             region, counts.get(region, {}), n_reporters, past, min_devices=min_devices
         )
-        trends += season.trends(limit=per_region)
+        found = season.trends()
+        found += season.unjudged(kept.get(region, []), decay=decay)
+        trends += sorted(found, key=_strongest_first)[:per_region]
         next_history |= season.next_history(decay)
     return TrendOutcome(trends=trends, history=next_history)
 
@@ -189,14 +195,21 @@ class _Season:
         self._unseen_rate = self._rate_that_goes_unseen()
         self._volume = self._volume_against_usual()
 
-    def trends(self, *, limit: int) -> list[Trend]:
-        candidates = [
+    def trends(self) -> list[Trend]:
+        return [
             self._trend(item, count)
             for item, count in self._device_counts.items()
             if count >= self._min_devices
         ]
-        candidates.sort(key=lambda each: (-each.score, -each.device_count, each.item))
-        return candidates[:limit]
+
+    def unjudged(self, previous: Iterable[Trend], *, decay: float) -> list[Trend]:
+        """Keep what too few TVs reported to expect to see it: no news isn't a fall."""
+        return [
+            replace(each, score=round(min(decay * each.score, _STEADY_SCORE), 6))
+            for each in previous
+            if self._device_counts.get(each.item, 0) < self._min_devices
+            and each.rate * self._n < self._min_devices
+        ]
 
     def next_history(self, decay: float) -> dict[tuple[str, str], ItemHistory]:
         carried = decay * self._reporters
@@ -267,6 +280,10 @@ class _Season:
 
     def _usual_rate(self, item: str) -> float:
         return self._past[item].mean_rate if item in self._past else 0.0
+
+
+def _strongest_first(trend: Trend) -> tuple[float, int, str]:
+    return (-trend.score, -trend.device_count, trend.item)
 
 
 def _divergence(rate: float, expected: float) -> float:

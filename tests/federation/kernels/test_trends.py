@@ -339,3 +339,33 @@ def test_a_region_of_few_tvs_leaves_no_history():
     rounds.next({"eu": 100, "villa": 1}, {"eu": {"tt1": 40}, "villa": {"tt2": 1}})
 
     assert {region for region, _ in rounds.history} == {"eu", "global"}
+
+
+def test_a_short_round_keeps_the_trends_that_it_cannot_judge():
+    rounds = Rounds()
+    rounds.next({"eu": 500}, {"eu": {"hit": 300, "tt1": 60, "tt2": 55}})
+
+    rounds.next({"eu": 40}, {"eu": {"hit": 24}})
+
+    assert rounds.items("eu") == ["hit", "tt1", "tt2"]
+    assert rounds.score("eu", "tt1") == pytest.approx(0.95 * 60 / 500)
+
+
+def test_what_a_round_could_have_shown_and_did_not_is_no_trend_any_more():
+    rounds = Rounds()
+    rounds.next({"eu": 500}, {"eu": {"hit": 300, "tt1": 60}})
+
+    rounds.next({"eu": 200}, {"eu": {"hit": 120}})
+
+    assert rounds.items("eu") == ["hit"]
+
+
+def test_what_is_kept_stands_below_what_rises(rng):
+    rounds = Rounds()
+    rounds.next({"eu": 1_000}, {"eu": catalogue(rng, 1_000)})
+
+    rounds.next({"eu": 30}, {"eu": {"rising": 25, "tt00": 10}})
+
+    assert rounds.items("eu")[0] == "rising"
+    of_eu = [trend for trend in rounds.trends if trend.region == "eu"]
+    assert all(trend.score <= 0.25 for trend in of_eu[1:])
