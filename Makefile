@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.requirements-dev
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types openapi bench-cells lock clean system-packages
+.PHONY: help run test lint types openapi proto bench-cells lock clean system-packages
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ types: $(DEV_STAMP) ## Check types, strictly
 openapi: $(SERVER_STAMP) ## Write docs/openapi.yaml anew, from the code
 	@# It would like to ask the databases, but does not need to.
 	$(BIN)/python -W ignore::RuntimeWarning manage.py spectacular --fail-on-warn --validate --file docs/openapi.yaml
+
+proto: $(DEV_STAMP) ## Generate the code of proto/, which is committed
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. proto/constellation/v1/*.proto
 
 bench-cells: $(DEV_STAMP) ## Hold the k-means of a round against faiss and against sgemm
 	$(BIN)/python -m benchmarks.cells $(ARGS)

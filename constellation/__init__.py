@@ -1,0 +1,1 @@
+"""The generated code of ``proto/constellation/``; ``make proto`` writes it anew."""

@@ -1,0 +1,1 @@
+"""Messages of ``proto/constellation/v1/``, which has the comments."""
