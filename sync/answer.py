@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from federation.kernels.similar import SIMILAR_CELLS, nearest_cells
-from federation.publication import LoadedPublication, PublishedPattern
+from federation.publication import LoadedPublication
 from patterns.selectors import Tastes
 from shards.models import GLOBAL_REGION
 from sync.messages import GlobalNews, Links, Trending
@@ -21,25 +21,25 @@ LINKED_CONTENTS_LIMIT = 80
 
 def news(publication: LoadedPublication, tastes: Tastes, *, region: str) -> GlobalNews:
     """Choose what to tell a TV of a region with these tastes."""
+    rows = similar(publication, tastes)
     return GlobalNews(
-        similar=similar(publication, tastes),
+        similar=[publication.patterns[row] for row in rows],
+        masses=[float(publication.mass[row]) for row in rows],
         trending=trending(publication, region),
         links=links(publication, tastes),
     )
 
 
-def similar(
-    publication: LoadedPublication, tastes: Tastes
-) -> Sequence[PublishedPattern]:
-    """Choose the cells nearest to each taste; the heaviest for a TV without any."""
-    rows = nearest_cells(
+def similar(publication: LoadedPublication, tastes: Tastes) -> list[int]:
+    """Choose the rows nearest to each taste; the heaviest for a TV without any."""
+    rows: list[int] = nearest_cells(
         tastes.embeddings,
         tastes.weights,
         publication.centroids,
         masses=publication.mass,
         k=SIMILAR_CELLS,
-    )
-    return [publication.patterns[row] for row in rows.tolist()]
+    ).tolist()
+    return rows
 
 
 def trending(publication: LoadedPublication, region: str) -> Sequence[Trending]:

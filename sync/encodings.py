@@ -85,10 +85,13 @@ def encode(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
         return body, ""
     encoding = preferred(accept_encoding)
     if encoding == "zstd":
-        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(body), encoding
-    if encoding == "gzip":
-        return gzip.compress(body, compresslevel=GZIP_LEVEL, mtime=0), encoding
-    return body, ""
+        encoded = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(body)
+    elif encoding == "gzip":
+        encoded = gzip.compress(body, compresslevel=GZIP_LEVEL, mtime=0)
+    else:
+        return body, ""
+    # Vectors in bytes may not shrink at all.
+    return (encoded, encoding) if len(encoded) < len(body) else (body, "")
 
 
 def preferred(accept_encoding: str) -> str:

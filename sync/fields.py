@@ -23,12 +23,14 @@ SAMPLES_MAX = 2**31 - 1
 #: The last second of the year 9999.
 SECONDS_MAX = 253_402_300_799
 
+UUID_BYTES = 16
+
 #: Shorter vectors have no direction to speak of, longer ones are no embeddings.
 NORM_MIN, NORM_MAX = 1e-3, 1e3
 
 _NUMBER_TYPES = {int, float}  # by exact type: True is an int as well
 
-_EMBEDDING_ACCEPTED = f"{EMBEDDING_DIMENSIONS} finite float32 numbers"
+EMBEDDING_ACCEPTED = f"{EMBEDDING_DIMENSIONS} finite float32 numbers"
 
 
 def refuse(field: str, problem: str, accepted: str) -> NoReturn:
@@ -48,14 +50,19 @@ def items(value: Any, field: str, *, at_most: int | None = None) -> list[Any]:
     accepted = "a list" if at_most is None else f"a list of at most {at_most}"
     if not isinstance(value, list):
         refuse(field, _problem(value), accepted)
-    if at_most is not None and len(value) > at_most:
+    if at_most is not None:
+        check_length(len(value), field, at_most=at_most)
+    return value
+
+
+def check_length(length: int, field: str, *, at_most: int) -> None:
+    if length > at_most:
         raise InvalidRequest(
             field=field,
-            problem=f"it has {len(value)} items",
-            accepted=accepted,
+            problem=f"it has {length} items",
+            accepted=f"a list of at most {at_most}",
             limit=at_most,
         )
-    return value
 
 
 def text(value: Any, field: str, *, at_most: int) -> str:
@@ -90,6 +97,14 @@ def uuid(value: Any, field: str) -> UUID:
                 return parsed
     problem = "not a UUID" if isinstance(value, str) else _problem(value)
     refuse(field, problem, "a UUID, as 8-4-4-4-12 hexadecimal digits")
+
+
+def uuid_bytes(value: bytes | None, field: str) -> UUID:
+    """Read the 16 bytes that binary wires have for a UUID."""
+    if value is not None and len(value) == UUID_BYTES:
+        return UUID(bytes=value)
+    problem = "missing" if value is None else f"it has {len(value)} bytes"
+    refuse(field, problem, f"a UUID, as {UUID_BYTES} bytes")
 
 
 def whole_number(value: Any, field: str, *, at_least: int, at_most: int) -> int:
@@ -127,11 +142,19 @@ def choice(value: Any, field: str, choices: type[IntegerChoices]) -> int:
     """Turn a name into its code; an absent one is unspecified."""
     if value is None:
         return 0
-    codes = _codes(choices)
+    codes = codes_by_name(choices)
     if not isinstance(value, str) or value not in codes:
         problem = "not one of the names" if isinstance(value, str) else _problem(value)
         refuse(field, problem, ", ".join(codes))
     return codes[value]
+
+
+def code(value: int, field: str, choices: type[IntegerChoices]) -> int:
+    """Check a code of a binary wire; 0 is unspecified."""
+    codes = codes_by_name(choices)
+    if value != 0 and value not in codes.values():
+        refuse(field, f"{value} is none of the numbers", ", ".join(codes))
+    return value
 
 
 def embeddings(values: Sequence[Any], fields: Sequence[str]) -> NDArray[np.float32]:
@@ -143,9 +166,19 @@ def embeddings(values: Sequence[Any], fields: Sequence[str]) -> NDArray[np.float
     wide = np.array(values, dtype=np.float64)  # shape: (n, 384)
     with np.errstate(over="ignore", under="ignore"):
         narrow = wide.astype(np.float32)
+    check_vectors(narrow, wide, fields)
+    return narrow
+
+
+def check_vectors(
+    narrow: NDArray[np.float32], wide: NDArray[np.float64], fields: Sequence[str]
+) -> None:
+    """Check vectors as they were read and before rounding, both of shape (n, 384)."""
     if not np.isfinite(narrow).all():
         row, column = np.argwhere(~np.isfinite(narrow))[0]
-        refuse(f"{fields[row]}[{column}]", "too large for float32", _EMBEDDING_ACCEPTED)
+        is_rounded = np.isfinite(wide[row, column])
+        problem = "too large for float32" if is_rounded else "not a finite number"
+        refuse(f"{fields[row]}[{column}]", problem, EMBEDDING_ACCEPTED)
     norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     if not ((norms >= NORM_MIN) & (norms <= NORM_MAX)).all():
         row = int(np.argmin((norms >= NORM_MIN) & (norms <= NORM_MAX)))
@@ -155,7 +188,6 @@ def embeddings(values: Sequence[Any], fields: Sequence[str]) -> NDArray[np.float
             f"a vector with a length from {NORM_MIN:g} to {NORM_MAX:g}; any other is "
             "normalised by the server",
         )
-    return narrow
 
 
 def distinct(ids: Sequence[UUID] | Sequence[str], fields: Iterable[str]) -> None:
@@ -171,15 +203,16 @@ def distinct(ids: Sequence[UUID] | Sequence[str], fields: Iterable[str]) -> None
 
 def _check_embedding_types(value: Any, field: str) -> None:
     if not isinstance(value, list):
-        refuse(field, _problem(value), _EMBEDDING_ACCEPTED)
+        refuse(field, _problem(value), EMBEDDING_ACCEPTED)
     if len(value) != EMBEDDING_DIMENSIONS:
-        refuse(field, f"it has {len(value)} numbers", _EMBEDDING_ACCEPTED)
+        refuse(field, f"it has {len(value)} numbers", EMBEDDING_ACCEPTED)
     if not set(map(type, value)) <= _NUMBER_TYPES:
         column = next(i for i, x in enumerate(value) if type(x) not in _NUMBER_TYPES)
-        refuse(f"{field}[{column}]", _problem(value[column]), _EMBEDDING_ACCEPTED)
+        refuse(f"{field}[{column}]", _problem(value[column]), EMBEDDING_ACCEPTED)
 
 
-def _codes(choices: type[IntegerChoices]) -> dict[str, int]:
+def codes_by_name(choices: type[IntegerChoices]) -> dict[str, int]:
+    """Give the code of each name, without the nameless 0."""
     if choices not in _known_codes:
         _known_codes[choices] = {
             label: value for value, label in choices.choices if value != 0

@@ -1,44 +1,49 @@
-"""A sync as JSON. Other wire formats stand beside this module, not in it."""
+"""What TVs send and hear, as JSON. Other wire formats stand beside this module."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-
-from patterns.context import (
-    CONTENT_ID_LENGTH,
-    CONTENT_IDS_LIMIT,
-    GENRE_HINTS_LIMIT,
-    GENRE_LENGTH,
-    ContentType,
-    DayOfWeek,
-    TimeOfDay,
-)
+from patterns.context import ContentType, DayOfWeek, TimeOfDay
 from patterns.delta import Context, Delta, PatternAddition, PatternUpdate
-from patterns.exceptions import TooManyPatterns
-from sync import fields
-from sync.messages import GlobalNews, SyncReply, SyncRequest
-from sync.renderers import dumps
+from sync import fields, rules
+from sync.embeddings import EmbeddingEncoding
+from sync.messages import (
+    EnrolmentReply,
+    EnrolmentRequest,
+    GlobalNews,
+    ReplyDetail,
+    SyncReply,
+    SyncRequest,
+    Wishes,
+)
+from sync.renderers import JsonRenderer, dumps
+
+media_type = JsonRenderer.media_type
 
 _LISTS = ("patterns_added", "patterns_updated", "patterns_removed")
 
 
-def read_request(document: Any) -> SyncRequest:
+def read_sync(document: Any) -> SyncRequest:
     """Validate a parsed body. Fields that nobody knows are ignored."""
     body = fields.obj(document, "body")
     return SyncRequest(
         device_id=fields.uuid(body.get("device_id"), "device_id"),
         delta=_delta(
             fields.obj(body.get("delta"), "delta"),
-            base_version=_version_or_none(body, "base_version"),
+            base_version=rules.version_or_none(
+                body.get("base_version"), "base_version"
+            ),
         ),
-        global_version=_version_or_none(body, "global_version"),
+        global_version=rules.version_or_none(
+            body.get("global_version"), "global_version"
+        ),
+        wishes=_wishes(body),
     )
 
 
-def write_reply(reply: SyncReply) -> bytes:
+def write_sync(reply: SyncReply, _wishes: Wishes) -> bytes:
     accepted = reply.accepted
     return dumps(
         {
@@ -56,6 +61,52 @@ def write_reply(reply: SyncReply) -> bytes:
             "resync": reply.resync,
             "next_sync_seconds": reply.next_sync_seconds,
         }
+    )
+
+
+def read_enrolment(document: Any) -> EnrolmentRequest:
+    """Check a request to enrol; what is optional may be left out or null."""
+    body = fields.obj(document, "body")
+    return EnrolmentRequest(
+        enrolment_key=rules.enrolment_key(body.get("enrolment_key")),
+        device_id=(
+            None
+            if body.get("device_id") is None
+            else fields.uuid(body["device_id"], "device_id")
+        ),
+        region=rules.region(body.get("region")),
+        model=rules.label(body.get("model"), "model"),
+        firmware=rules.label(body.get("firmware"), "firmware"),
+    )
+
+
+def write_enrolment(reply: EnrolmentReply) -> bytes:
+    return dumps(
+        {
+            "device_id": reply.device_id,
+            "token": reply.token,
+            "token_expires_at": reply.token_expires_at,
+            "shard_id": reply.shard_id,
+            "sync_url": reply.sync_url,
+            "grpc_target": reply.grpc_target,
+            "global_version": reply.global_version,
+            "next_sync_seconds": reply.next_sync_seconds,
+        }
+    )
+
+
+def _wishes(body: Any) -> Wishes:
+    """Read what matters only if the reply is binary, and is checked all the same."""
+    field = "embedding_encodings"
+    names = fields.items(body.get(field), field, at_most=rules.PREFERENCES_LIMIT)
+    preferences = [
+        fields.choice(name, f"{field}[{i}]", EmbeddingEncoding)
+        for i, name in enumerate(names)
+    ]
+    detail = fields.choice(body.get("detail"), "detail", ReplyDetail)
+    return Wishes(
+        embedding_encoding=rules.embedding_encoding(preferences),
+        is_compact=detail == ReplyDetail.COMPACT,
     )
 
 
@@ -81,13 +132,8 @@ def _delta(document: Any, *, base_version: int | None) -> Delta:
     added, updated, removed = (
         fields.items(document.get(name), f"delta.{name}") for name in _LISTS
     )
-    _check_count(len(added) + len(updated) + len(removed))
-    local_version = fields.whole_number(
-        document.get("local_version"),
-        "delta.local_version",
-        at_least=0,
-        at_most=fields.VERSION_MAX,
-    )
+    rules.check_pattern_count(len(added) + len(updated) + len(removed))
+    local_version = rules.version(document.get("local_version"), "delta.local_version")
     return Delta(
         added=_additions(added),
         updated=_updates(updated),
@@ -95,18 +141,6 @@ def _delta(document: Any, *, base_version: int | None) -> Delta:
         local_version=local_version,
         base_version=base_version,
     )
-
-
-def _check_count(count: int) -> None:
-    limit = settings.PATTERNS_PER_SYNC
-    if count > limit:
-        raise TooManyPatterns(
-            field="delta",
-            problem=f"its lists name {count} patterns",
-            accepted=f"at most {limit} in the three lists together",
-            limit=limit,
-            limit_name="patterns_per_sync",
-        )
 
 
 def _additions(documents: list[Any]) -> tuple[PatternAddition, ...]:
@@ -119,7 +153,7 @@ def _additions(documents: list[Any]) -> tuple[PatternAddition, ...]:
         _addition(document, vector, path)
         for document, vector, path in zip(objects, vectors, paths, strict=True)
     )
-    _check_distinct([addition.id for addition in additions], paths)
+    rules.check_distinct([addition.id for addition in additions], paths)
     return additions
 
 
@@ -133,12 +167,7 @@ def _addition(document: Any, vector: Any, path: str) -> PatternAddition:
         success_rate=fields.fraction(
             document.get("success_rate"), f"{path}.success_rate"
         ),
-        sample_count=fields.whole_number(
-            document.get("sample_count"),
-            f"{path}.sample_count",
-            at_least=1,
-            at_most=fields.SAMPLES_MAX,
-        ),
+        sample_count=rules.sample_count(document.get("sample_count"), path),
         context=_context(document.get("context"), f"{path}.context"),
     )
 
@@ -157,18 +186,8 @@ def _context(value: Any, path: str) -> Context:
         content_type=fields.choice(
             document.get("content_type"), f"{path}.content_type", ContentType
         ),
-        genre_hints=fields.texts(
-            document.get("genre_hints"),
-            f"{path}.genre_hints",
-            at_most=GENRE_HINTS_LIMIT,
-            length=GENRE_LENGTH,
-        ),
-        content_ids=fields.texts(
-            document.get("content_ids"),
-            f"{path}.content_ids",
-            at_most=CONTENT_IDS_LIMIT,
-            length=CONTENT_ID_LENGTH,
-        ),
+        genre_hints=rules.genre_hints(document.get("genre_hints"), path),
+        content_ids=rules.content_ids(document.get("content_ids"), path),
     )
 
 
@@ -178,7 +197,7 @@ def _updates(documents: list[Any]) -> tuple[PatternUpdate, ...]:
         _update(fields.obj(document, path), path)
         for document, path in zip(documents, paths, strict=True)
     )
-    _check_distinct([update.id for update in updates], paths)
+    rules.check_distinct([update.id for update in updates], paths)
     return updates
 
 
@@ -188,11 +207,8 @@ def _update(document: Any, path: str) -> PatternUpdate:
         new_success_rate=fields.fraction(
             document.get("new_success_rate"), f"{path}.new_success_rate"
         ),
-        additional_samples=fields.whole_number(
-            document.get("additional_samples"),
-            f"{path}.additional_samples",
-            at_least=0,
-            at_most=fields.SAMPLES_MAX,
+        additional_samples=rules.additional_samples(
+            document.get("additional_samples"), path
         ),
     )
 
@@ -202,13 +218,3 @@ def _removals(documents: list[Any]) -> tuple[UUID, ...]:
     ids = [fields.uuid(d, path) for d, path in zip(documents, paths, strict=True)]
     fields.distinct(ids, paths)
     return tuple(ids)
-
-
-def _check_distinct(ids: list[UUID], paths: list[str]) -> None:
-    fields.distinct(ids, (f"{path}.id" for path in paths))
-
-
-def _version_or_none(body: Any, name: str) -> int | None:
-    if body.get(name) is None:
-        return None
-    return fields.whole_number(body[name], name, at_least=0, at_most=fields.VERSION_MAX)

@@ -1,13 +1,34 @@
-"""A sync in words of our own: what every wire format is translated to and from."""
+"""Requests and replies in words of our own: what wire formats translate to and from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
+
+from django.db import models
 
 from federation.publication import PublishedPattern
 from patterns.delta import Accepted, Delta
+from sync.embeddings import EmbeddingEncoding
+
+
+class ReplyDetail(models.IntegerChoices):
+    """The numbers of the enum in ``sync.proto``."""
+
+    UNSPECIFIED = 0, ""
+    FULL = 1, "full"
+    COMPACT = 2, "compact"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """How a TV would like a binary reply; one in JSON is always the same."""
+
+    embedding_encoding: EmbeddingEncoding = EmbeddingEncoding.INT8
+    #: Without contexts, content ids and sample counts.
+    is_compact: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +37,7 @@ class SyncRequest:
     delta: Delta
     #: The publication the TV already holds, if it says so.
     global_version: int | None = None
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +61,8 @@ class GlobalNews:
     """What a TV that is behind the publication gets."""
 
     similar: Sequence[PublishedPattern]
+    #: The weight behind each of ``similar``, as TVs.
+    masses: Sequence[float]
     trending: Sequence[Trending]
     links: Sequence[Links]
 
@@ -55,3 +79,27 @@ class SyncReply:
     resync: bool = False
     #: Whether it was applied before. Counted, not told: a retry hears the same.
     is_retry: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrolmentRequest:
+    enrolment_key: str
+    #: None for a TV that leaves its id to the server.
+    device_id: UUID | None = None
+    region: str = ""
+    model: str = ""
+    firmware: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrolmentReply:
+    device_id: UUID
+    token: str
+    token_expires_at: datetime
+    shard_id: int
+    sync_url: str
+    grpc_target: str
+    global_version: int
+    next_sync_seconds: int
+    #: False for a TV whose token was renewed. Told by HTTP's status.
+    is_new: bool

@@ -22,9 +22,16 @@ class QualityNegotiation(DefaultContentNegotiation):
         _format_suffix: str | None = None,
     ) -> tuple[BaseRenderer, str]:
         available: Sequence[BaseRenderer] = list(renderers)
+        if request.method == "OPTIONS":  # it describes a view, in JSON
+            available = available[:1]
         accept = request.headers.get("Accept", "") or "*/*"
         weights = quality_values(accept)
-        best = max(available, key=lambda r: _weight(weights, r.media_type))
+        # Of formats that are equally welcome, the one the caller writes itself.
+        sent = (request.content_type or "").partition(";")[0].strip().lower()
+        best = max(
+            available,
+            key=lambda r: (_weight(weights, r.media_type), r.media_type == sent),
+        )
         if _weight(weights, best.media_type) == 0:
             raise NotAcceptable(available_renderers=available)
         return best, best.media_type

@@ -1,4 +1,4 @@
-"""JSON in: bounded, decompressed, and no deeper than anything we understand."""
+"""Formats in: bounded, decompressed, and no deeper than anything we understand."""
 
 from __future__ import annotations
 
@@ -41,6 +41,27 @@ class JsonParser(BaseParser):
     ) -> Any:
         request = (parser_context or {})["request"]
         return loads(read_body(request._request))
+
+
+class ProtobufParser(BaseParser):
+    """Gives the bytes of a message, which its wire format knows how to read."""
+
+    media_type = "application/protobuf"
+
+    def parse(
+        self,
+        _stream: IO[Any],
+        _media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        request = (parser_context or {})["request"]
+        return read_body(request._request)
+
+
+class OldProtobufParser(ProtobufParser):
+    """The name before RFC 9996."""
+
+    media_type = "application/x-protobuf"
 
 
 def read_body(request: HttpRequest) -> bytes:

@@ -37,12 +37,6 @@ TYPE_PREFIX = "urn:constellation:problem:"
 #: Facts that only fill the sentence in ``detail``.
 _UNTOLD_FACTS = {"problem"}
 
-#: What a client sends instead, after a 415.
-_ACCEPT_HEADERS = {
-    "unsupported_encoding": ("Accept-Encoding", ", ".join(ACCEPTED_ENCODINGS)),
-    "unsupported_media_type": ("Accept", "application/json"),
-}
-
 
 def members(error: ConstellationError) -> dict[str, Any]:
     """Describe an error: the five members of every problem, then its facts."""
@@ -79,9 +73,10 @@ def response(error: ConstellationError) -> ProblemResponse:
         answer["WWW-Authenticate"] = "Token" if is_operator else SCHEME
     if isinstance(error, exceptions.MethodNotAllowed):
         answer["Allow"] = error.facts["accepted"]
-    if error.code in _ACCEPT_HEADERS:
-        name, value = _ACCEPT_HEADERS[error.code]
-        answer[name] = value
+    if isinstance(error, exceptions.UnsupportedEncoding):
+        answer["Accept-Encoding"] = ", ".join(ACCEPTED_ENCODINGS)
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        answer["Accept"] = error.facts["accepted"]
     return answer
 
 
@@ -122,7 +117,9 @@ def translated(exc: Exception, context: dict[str, Any]) -> ConstellationError | 
         case drf_exceptions.UnsupportedMediaType():
             return exceptions.UnsupportedMediaType(
                 media_type=context["request"].content_type[:64] or "(none)",
-                accepted="application/json",
+                accepted=", ".join(
+                    each.media_type for each in context["view"].parser_classes
+                ),
             )
         case drf_exceptions.ParseError():
             return exceptions.MalformedBody(problem="it isn't JSON")

@@ -1,4 +1,4 @@
-"""JSON out."""
+"""Formats out: JSON for everybody, protobuf for TVs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,32 @@ class JsonRenderer(BaseRenderer):
         _renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         return b"" if data is None else dumps(data)
+
+
+class ProtobufRenderer(BaseRenderer):
+    """Takes part in negotiation; the views write their messages themselves."""
+
+    media_type = "application/protobuf"
+    format = "protobuf"
+    charset = None
+    render_style = "binary"
+
+    def render(
+        self,
+        data: Any,
+        _accepted_media_type: str | None = None,
+        _renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        if not isinstance(data, bytes):
+            raise TypeError("There is no message for this; give the bytes of one.")
+        return data
+
+
+class OldProtobufRenderer(ProtobufRenderer):
+    """Its name before RFC 9996: understood in Accept, and answered with the new one."""
+
+    media_type = "application/x-protobuf"
+    format = "x-protobuf"
 
 
 def dumps(data: Any) -> bytes:

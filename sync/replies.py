@@ -1,4 +1,4 @@
-"""Successful answers: JSON, encoded as the caller likes, cacheable where it may be."""
+"""Successful answers: encoded as the caller likes, cacheable where they may be."""
 
 from __future__ import annotations
 
@@ -18,9 +18,23 @@ JSON = "application/json"
 def json(
     request: HttpRequest, body: bytes, *, status: HTTPStatus = HTTPStatus.OK
 ) -> HttpResponse:
-    """Answer one caller; nobody may keep it for another."""
+    """Answer one caller in JSON; nobody may keep it for another."""
     reply = _encoded(request, body, status)
     reply["Cache-Control"] = "no-store"
+    return reply
+
+
+def negotiated(
+    request: HttpRequest,
+    body: bytes,
+    *,
+    media_type: str,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> HttpResponse:
+    """Answer one caller in the format it asked for."""
+    reply = _encoded(request, body, status, media_type)
+    reply["Cache-Control"] = "no-store"
+    patch_vary_headers(reply, ["Accept"])
     return reply
 
 

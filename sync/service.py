@@ -1,18 +1,28 @@
-"""One sync, from any door: apply what the TV learned, answer what everyone learned."""
+"""What a TV asks for, from any door: to be enrolled, and to sync.
+
+A sync applies what the TV learned, and answers with what everyone learned.
+"""
 
 from __future__ import annotations
 
 import time
 
 from federation import publication as publications
+from federation import selectors as publication_selectors
 from patterns import selectors
 from patterns.services import store
-from shards import reaching
+from shards import reaching, services
 from shards.databases import shard_alias
 from shards.exceptions import TokenOfAnotherDevice
 from shards.tokens import DeviceToken
 from sync import answer, load
-from sync.messages import GlobalNews, SyncReply, SyncRequest
+from sync.messages import (
+    EnrolmentReply,
+    EnrolmentRequest,
+    GlobalNews,
+    SyncReply,
+    SyncRequest,
+)
 
 
 def sync(
@@ -48,4 +58,32 @@ def sync(
         local_version=applied.local_version,
         is_retry=applied.is_replay,
         next_sync_seconds=load.next_sync_seconds(),
+    )
+
+
+def enrol(request: EnrolmentRequest, *, own_sync_url: str) -> EnrolmentReply:
+    """Give a TV its shard and its token.
+
+    ``own_sync_url`` is where this server answers syncs, for shards that don't say.
+    """
+    enrolment = services.enrol(
+        enrolment_key=request.enrolment_key,
+        device_id=request.device_id,
+        region=request.region,
+        model=request.model,
+        firmware=request.firmware,
+    )
+    shard = enrolment.shard
+    with reaching.shard(shard.id):
+        global_version = publication_selectors.current_version(shard.alias)
+    return EnrolmentReply(
+        device_id=enrolment.device_id,
+        token=enrolment.issued.token,
+        token_expires_at=enrolment.issued.expires_at,
+        shard_id=shard.id,
+        sync_url=shard.sync_url or own_sync_url,
+        grpc_target=shard.grpc_target,
+        global_version=global_version,
+        next_sync_seconds=load.next_sync_seconds(),
+        is_new=enrolment.is_new,
     )

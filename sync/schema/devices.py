@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from shards.models import REGION_LENGTH
+from sync.rules import KEY_LENGTH, PROFILE_LENGTH
 from sync.schema import operations, parts, problems, syncing
 from sync.schema.operations import Operations
 from sync.schema.parts import Schema
-from sync.views.devices import KEY_LENGTH, PROFILE_LENGTH
 
 TAG = "Devices"
 

@@ -10,8 +10,8 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSetMixin
 
 from sync.negotiation import QualityNegotiation
-from sync.parsers import JsonParser
-from sync.renderers import JsonRenderer
+from sync.parsers import JsonParser, OldProtobufParser, ProtobufParser
+from sync.renderers import JsonRenderer, OldProtobufRenderer, ProtobufRenderer
 
 
 class DoorRequest(Request):
@@ -47,3 +47,11 @@ class DoorViewSet(ViewSetMixin, _DoorView):
             # No token would help, so none is asked for.
             self.http_method_not_allowed(request)
         super().initial(request, *args, **kwargs)
+
+
+class TvDoorViewSet(DoorViewSet):
+    """The base of those that TVs reach in JSON and in protobuf."""
+
+    parser_classes = [JsonParser, ProtobufParser, OldProtobufParser]
+    # The first is for whoever has no wish, and the only one for OPTIONS.
+    renderer_classes = [JsonRenderer, ProtobufRenderer, OldProtobufRenderer]

@@ -20,7 +20,8 @@ from patterns.vectors import EMBEDDING_DIMENSIONS
 from shards import reaching
 from shards.exceptions import ControlUnavailable
 from sync import encodings, fields, load, parsers, replies
-from sync.renderers import JsonRenderer, dumps
+from sync.embeddings import SERVED_ENCODINGS
+from sync.renderers import JsonRenderer, ProtobufRenderer, dumps
 from sync.version import VERSION
 from sync.views.content import CONTENTS_PER_REQUEST
 from sync.views.door import DoorViewSet
@@ -40,7 +41,8 @@ def _info() -> dict[str, Any]:
         "name": "Constellation",
         "version": VERSION,
         "global_version": _global_version(),
-        "media_types": [JsonRenderer.media_type],
+        "media_types": [JsonRenderer.media_type, ProtobufRenderer.media_type],
+        "embedding_encodings": [each.label for each in SERVED_ENCODINGS],
         "encodings": [*encodings.ACCEPTED_ENCODINGS, "identity"],
         "limits": {
             "body_bytes": settings.BODY_LIMIT_BYTES,

@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from shards.exceptions import ConstellationError
-from sync import json_wire, load, metrics, parsers, problems, replies, service
+from sync import load, metrics, parsers, problems, replies, service, wires
 from sync.authentication import (
     IsDevice,
     OnlyDeviceAuthentication,
@@ -19,10 +19,10 @@ from sync.authentication import (
 )
 from sync.exceptions import Overloaded
 from sync.problems import ProblemResponse
-from sync.views.door import DoorViewSet
+from sync.views.door import TvDoorViewSet
 
 
-class SyncViewSet(DoorViewSet):
+class SyncViewSet(TvDoorViewSet):
     authentication_classes = [OnlyDeviceAuthentication]
     permission_classes = [IsDevice]
 
@@ -50,10 +50,15 @@ class SyncViewSet(DoorViewSet):
         self.shard_id = token.shard_id
         check_shard_is_served(token)
 
-        message = json_wire.read_request(request.data)
+        message = wires.of_request(request).read_sync(request.data)
         reply = service.sync(token, message, started=self.started)
         self.outcome = "retry" if reply.is_retry else "ok"
-        return replies.json(request, json_wire.write_reply(reply))
+        wire = wires.of_reply(request)
+        return replies.negotiated(
+            request,
+            wire.write_sync(reply, message.wishes),
+            media_type=wire.media_type,
+        )
 
     def _record(self, request: HttpRequest, response: HttpResponseBase | None) -> None:
         if isinstance(response, ProblemResponse):

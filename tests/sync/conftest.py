@@ -21,7 +21,13 @@ EnrolTv = Callable[..., Television]
 
 
 @pytest.fixture
-def enrol_tv() -> EnrolTv:
+def wire() -> str:
+    """What TVs speak; modules that run their cases through all doors override it."""
+    return "json"
+
+
+@pytest.fixture
+def enrol_tv(wire: str) -> EnrolTv:
     """Put a TV on a shard, as enrolment does."""
 
     def enrol(shard: Shard, *, device_id: UUID | None = None, **facts) -> Television:
@@ -34,7 +40,10 @@ def enrol_tv() -> EnrolTv:
             device_id=device.id, shard_id=shard.id, token_epoch=device.token_epoch
         )
         return Television(
-            device_id=device.id, shard_alias=shard.alias, token=issued.token
+            device_id=device.id,
+            shard_alias=shard.alias,
+            token=issued.token,
+            wire=wire,
         )
 
     return enrol

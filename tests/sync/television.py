@@ -1,18 +1,36 @@
-"""A TV of a test: it speaks JSON to the real address, through Django's test client."""
+"""A TV of a test: it speaks to the real address, through Django's test client."""
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import orjson
+import zstandard
 from django.test import Client
 
 from patterns.models import Pattern
+from tests.sync.binary import PROTOBUF, sync_document, sync_message
 
 SYNC = "/api/v1/sync"
+
+
+#: What the same cases are run through; see the fixture ``wire``.
+WIRES = ["json", "protobuf"]
+
+
+def decoded(response: Any) -> bytes:
+    """Give a reply's body without its Content-Encoding."""
+    body: bytes = response.content
+    match response.get("Content-Encoding"):
+        case "zstd":
+            return zstandard.ZstdDecompressor().decompress(body)
+        case "gzip":
+            return gzip.decompress(body)
+    return body
 
 
 def embedding(seed: int) -> list[float]:
@@ -61,6 +79,8 @@ class Television:
     #: The last version it sent and heard an answer to.
     local_version: int = 0
     client: Client = field(default_factory=Client)
+    #: "json", or "protobuf": then documents go as messages, and come back from them.
+    wire: str = "json"
 
     @property
     def authorization(self) -> str:
@@ -89,11 +109,27 @@ class Television:
         } | rest
 
     def post(self, body: Any, **headers: str) -> Any:
-        """Send anything at all as JSON; bytes go as they are."""
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
-        content_type = headers.pop("content_type", "application/json")
+        """Send anything at all; bytes go as they are.
+
+        In protobuf its vectors come as float32, unless it asks for something else.
+        """
+        media_type = "application/json" if self.wire == "json" else PROTOBUF
+        if isinstance(body, bytes):
+            data = body
+        elif self.wire == "json":
+            data = orjson.dumps(body)
+        else:
+            asked = {"embedding_encodings": ["float32"]} | body
+            data = sync_message(asked).SerializeToString()
+        content_type = headers.pop("content_type", media_type)
         sent = {"authorization": self.authorization} | headers
-        return self.client.post(SYNC, data, content_type=content_type, headers=sent)
+        response = self.client.post(SYNC, data, content_type=content_type, headers=sent)
+        if response["Content-Type"] == PROTOBUF:
+            response.json = lambda: sync_document(decoded(response))
+        return response
+
+    def _send(self, data: bytes, **how: Any) -> Any:
+        return self.client.post(SYNC, data, **how)
 
     def sync(self, **parts: Any) -> dict[str, Any]:
         """Send a delta that is expected to be applied, and return the reply."""

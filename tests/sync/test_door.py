@@ -235,8 +235,8 @@ def test_places_are_given_back(vega_tv):
         ("text/html, application/json;q=0.1", 200),
         ("text/html", 406),
         ("application/json;q=0", 406),
-        ("application/json;q=0, */*", 406),
-        ("application/protobuf", 406),
+        ("application/json;q=0, text/*", 406),
+        ("application/protobuf;q=0, application/x-protobuf;q=0, text/*", 406),
     ],
 )
 def test_accept_is_honoured(vega_tv, accept, status):
@@ -256,7 +256,8 @@ def test_accept_is_honoured(vega_tv, accept, status):
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),
         ("multipart/form-data; boundary=x", 415),
-        ("application/protobuf", 415),
+        ("application/octet-stream", 415),
+        ("application/protobuf+json", 415),
     ],
 )
 def test_content_type_is_honoured(vega_tv, content_type, status):
@@ -267,8 +268,8 @@ def test_content_type_is_honoured(vega_tv, content_type, status):
     assert response.status_code == status
     if status == 415:
         assert response.json()["code"] == "unsupported_media_type"
-        assert response.json()["accepted"] == "application/json"
-        assert response["Accept"] == "application/json"
+        accepted = "application/json, application/protobuf, application/x-protobuf"
+        assert response.json()["accepted"] == response["Accept"] == accepted
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])

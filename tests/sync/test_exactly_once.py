@@ -6,9 +6,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.sync.television import addition, update
+from tests.sync.television import WIRES, addition, update
 
 pytestmark = pytest.mark.django_db(databases=["default", "shard_000"])
+
+
+@pytest.fixture(params=WIRES)
+def wire(request):
+    return request.param
 
 
 def test_higher_version_is_applied(vega_tv):

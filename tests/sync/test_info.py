@@ -38,7 +38,8 @@ def test_info_lists_every_limit(client):
         "contents_per_request": 100,
     }
     assert info["encodings"] == ["zstd", "gzip", "identity"]
-    assert info["media_types"] == ["application/json"]
+    assert info["media_types"] == ["application/json", "application/protobuf"]
+    assert info["embedding_encodings"] == ["float32", "float16", "int8"]
     assert info["quality_threshold"] == 0.7
     assert info["next_sync_seconds"] == {"min": 300, "max": 900}
     assert set(info["federation"]) == {

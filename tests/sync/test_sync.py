@@ -10,9 +10,14 @@ import pytest
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
 from patterns.vectors import as_array
 from shards.models import Device
-from tests.sync.television import addition, embedding, update
+from tests.sync.television import WIRES, addition, embedding, update
 
 pytestmark = pytest.mark.django_db(databases=["default", "shard_000"])
+
+
+@pytest.fixture(params=WIRES)
+def wire(request):
+    return request.param
 
 
 def test_addition_is_stored_as_it_was_sent(vega_tv):
