@@ -21,7 +21,6 @@ from constellation.v1 import (
     pattern_pb2,
     sync_pb2,
 )
-from federation.publication import PublishedPattern
 from patterns.context import (
     CONTENT_IDS_LIMIT,
     GENRE_HINTS_LIMIT,
@@ -422,7 +421,8 @@ def _write_similar(
         return
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     message.id_deltas.extend(np.diff(ids, prepend=0).tolist())
-    message.embeddings.CopyFrom(_embeddings(rows, wishes.embedding_encoding))
+    vectors = np.stack([row["embedding"] for row in rows])
+    message.embeddings.CopyFrom(embedding_block(vectors, wishes.embedding_encoding))
     message.success_rates = _fractions([row["success_rate"] for row in rows])
     message.masses = bytes(map(_mass, news.masses))
     if wishes.is_compact:
@@ -438,10 +438,10 @@ def _write_similar(
     message.content_ids.CopyFrom(names.lists([row["content_ids"] for row in rows]))
 
 
-def _embeddings(
-    rows: Sequence[PublishedPattern], encoding: EmbeddingEncoding
+def embedding_block(
+    vectors: NDArray[np.float32], encoding: EmbeddingEncoding
 ) -> embedding_pb2.Embeddings:
-    vectors = np.stack([row["embedding"] for row in rows])
+    """Write a (n, 384) matrix of unit vectors as one field."""
     message = embedding_pb2.Embeddings()
     setattr(message, encoding.label, embeddings.encode(vectors, encoding))
     return message

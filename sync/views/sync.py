@@ -69,7 +69,13 @@ class SyncViewSet(TvDoorViewSet):
             seconds=time.perf_counter() - self.started,
             # Counted, not claimed: a Content-Length may be anything, or missing.
             received_bytes=request.META.get(parsers.RECEIVED_BYTES, 0),
-            sent_bytes=len(response.content)
-            if isinstance(response, HttpResponse)
-            else 0,
+            sent_bytes=_size(response),
         )
+
+
+def _size(response: HttpResponseBase | None) -> int:
+    # What OPTIONS answers is rendered later, and is small.
+    is_ready = getattr(response, "is_rendered", True)
+    return (
+        len(response.content) if is_ready and isinstance(response, HttpResponse) else 0
+    )

@@ -123,7 +123,7 @@ class Television:
             data = sync_message(asked).SerializeToString()
         content_type = headers.pop("content_type", media_type)
         sent = {"authorization": self.authorization} | headers
-        response = self.client.post(SYNC, data, content_type=content_type, headers=sent)
+        response = self._send(data, content_type=content_type, headers=sent)
         if response["Content-Type"] == PROTOBUF:
             response.json = lambda: sync_document(decoded(response))
         return response
