@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 from patterns.vectors import as_array
 from shards.models import Device, ShardTally
 from shards.services import batches
-from tests.sync.television import Television
+from tests.sync.television import WIRES, Television
 
 pytestmark = pytest.mark.django_db(databases=["default", "shard_000"])
 
@@ -168,7 +168,9 @@ class SyncMachine(RuleBasedStateMachine):
             self.undo.enter_context(undone(alias))
         name = f"batch {np.random.default_rng().integers(1 << 60)}"
         self.key = batches.create_batch(name=name).enrolment_key
-        self.tv = {name: self.enrol() for name in ("vega_tv", "vega_neighbour")}
+        # One speaks JSON, the other protobuf.
+        names = zip(("vega_tv", "vega_neighbour"), WIRES, strict=True)
+        self.tv = {name: self.enrol(wire=wire) for name, wire in names}
         self.oracle = {name: Oracle() for name in self.tv}
 
     def teardown(self) -> None:
@@ -259,7 +261,7 @@ class SyncMachine(RuleBasedStateMachine):
         body = self.body(name, Oracle().content, version=1)
         assert_refused(self.tv[name].post(body), 401, "device_unknown")
 
-        self.tv[name] = self.enrol(self.tv[name].device_id)
+        self.tv[name] = self.enrol(self.tv[name].device_id, wire=self.tv[name].wire)
         self.oracle[name] = Oracle()
 
     @invariant()
@@ -310,7 +312,7 @@ class SyncMachine(RuleBasedStateMachine):
             "global_version": 0,
         }
 
-    def enrol(self, device_id: UUID | None = None) -> Television:
+    def enrol(self, device_id: UUID | None = None, *, wire: str) -> Television:
         asked = {"enrolment_key": self.key}
         if device_id is not None:
             asked["device_id"] = str(device_id)
@@ -322,6 +324,7 @@ class SyncMachine(RuleBasedStateMachine):
             device_id=UUID(answer.json()["device_id"]),
             shard_alias="shard_000",
             token=answer.json()["token"],
+            wire=wire,
         )
 
     def forget(self, tv: Television) -> None:
