@@ -308,12 +308,16 @@ _LISTS = {
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
+def fields_limit() -> int:
+    return FIELDS_LIMIT + settings.PATTERNS_PER_SYNC
+
+
 def _check_field_count(body: bytes) -> None:
     """Refuse what would take much more memory than it has bytes.
 
     Only counts: whether the body is well-formed, the parser says.
     """
-    limit = FIELDS_LIMIT + settings.PATTERNS_PER_SYNC
+    limit = fields_limit()
     n_fields = n_patterns = 0
     for number, start, end in _fields(body, 0, len(body)):
         n_fields += 1

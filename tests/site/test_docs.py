@@ -67,6 +67,12 @@ def test_rooms_import_only_from_their_own_floor_or_below(room):
         assert imported & set(ROOMS) <= allowed, path
 
 
+def test_generated_code_imports_no_room():
+    for path in (Path(settings.BASE_DIR) / "constellation").rglob("*.py"):
+        imported = {name.split(".")[0] for name in imports_of(path)}
+        assert imported <= {"google", "constellation"}, path
+
+
 def imports_of(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -26,6 +26,7 @@ def test_info_lists_every_limit(client):
         "inflated_bytes": 1048576,
         "zstd_window_bytes": 8388608,
         "depth": 8,
+        "fields": 1088,
         "patterns_per_sync": 64,
         "patterns_per_device": 256,
         "content_ids_per_pattern": 8,
