@@ -123,7 +123,11 @@ def _info() -> Schema:
             ),
             "media_types": parts.array(
                 parts.text("A media type.", example="application/json"),
-                "Of bodies, both ways.",
+                "Of bodies, both ways; all but enrolment and syncs are JSON only.",
+            ),
+            "embedding_encodings": parts.array(
+                parts.text("An encoding of embeddings.", example="int8"),
+                "Of embeddings in protobuf, both ways.",
             ),
             "encodings": parts.array(
                 parts.text("A content coding.", example="zstd"),
@@ -158,6 +162,11 @@ def _limits() -> Schema:
                 "Bytes of window that a zstd frame may ask for.", example=8_388_608
             ),
             "depth": parts.whole("Levels that JSON may nest.", example=8),
+            "fields": parts.whole(
+                "Fields that a sync in protobuf and its delta may have, without those "
+                "inside of patterns.",
+                example=1_088,
+            ),
             "patterns_per_sync": parts.whole(
                 "Patterns in the three lists of a delta together.", example=64
             ),

@@ -35,15 +35,20 @@ def described() -> Operations:
             description=_ENROL,
             security=operations.ANYONE,
             body=parts.ref("EnrolmentRequest"),
+            message="EnrollRequest",
             replies={
-                201: operations.reply("A new TV.", parts.ref("Enrolment")),
+                201: operations.reply(
+                    "A new TV.", parts.ref("Enrolment"), message="EnrollReply"
+                ),
                 200: operations.reply(
-                    "A TV that was enrolled before.", parts.ref("Enrolment")
+                    "A TV that was enrolled before.",
+                    parts.ref("Enrolment"),
+                    message="EnrollReply",
                 ),
             },
             refusals=[
-                *problems.any_call(),
-                *problems.any_body(),
+                *problems.any_call(problems.JSON_OR_PROTOBUF),
+                *problems.any_body(problems.JSON_OR_PROTOBUF),
                 *problems.invalid("device_id", "not a UUID", "a UUID"),
                 *problems.enrolling(),
                 *problems.shard_down(),
@@ -71,7 +76,7 @@ def described() -> Operations:
             ],
             replies={204: {"description": "Forgotten. No body."}},
             refusals=[
-                *problems.any_call(),
+                *problems.any_call(problems.JSON_OR_PROTOBUF),
                 *problems.device_token(),
                 *problems.operator(),
                 *problems.permission(),

@@ -7,10 +7,16 @@ from typing import Any, TypeAlias
 
 from shards.exceptions import ConstellationError
 from sync.encodings import ACCEPTED_ENCODINGS
+from sync.parsers import OldProtobufParser, ProtobufParser
+from sync.renderers import ProtobufRenderer
 from sync.schema import problems
 from sync.schema.parts import Schema
 
 JSON = "application/json"
+
+#: What a message may be declared as; the second is the old name of the first.
+PROTOBUF_UP = (ProtobufParser.media_type, OldProtobufParser.media_type)
+PROTOBUF_DOWN = ProtobufRenderer.media_type
 
 Operation: TypeAlias = dict[str, Any]
 #: By "METHOD path".
@@ -34,18 +40,22 @@ def operation(
     refusals: Iterable[ConstellationError],
     parameters: Sequence[Schema] = (),
     body: Schema | None = None,
+    message: str = "",
     own_members: Mapping[str, Mapping[str, Schema]] | None = None,
 ) -> Operation:
     """Describe an operation.
 
-    ``body`` is the schema of what it takes as JSON, ``own_members`` are those that
-    only some codes of its refusals have.
+    ``body`` is the schema of what it takes as JSON, ``message`` names the same in
+    protobuf, ``own_members`` are those that only some codes of its refusals have.
     """
     common = []
     taken = {}
     if body is not None:
         common = [parameter("ContentEncoding")]
-        taken = {"requestBody": {"required": True, "content": {JSON: {"schema": body}}}}
+        content = {JSON: {"schema": body}}
+        if message:
+            content |= {each: _binary(message, each) for each in PROTOBUF_UP}
+        taken = {"requestBody": {"required": True, "content": content}}
     if any("Content-Encoding" in each.get("headers", {}) for each in replies.values()):
         common.append(parameter("AcceptEncoding"))
     return {
@@ -63,12 +73,15 @@ def operation(
     }
 
 
-def reply(description: str, schema: Schema) -> dict[str, Any]:
+def reply(description: str, schema: Schema, *, message: str = "") -> dict[str, Any]:
     """Describe an answer for one caller, encoded as it likes."""
+    content = {JSON: {"schema": schema}}
+    if message:
+        content[PROTOBUF_DOWN] = _binary(message, PROTOBUF_DOWN)
     return {
         "description": description,
         "headers": _headers("ContentEncoding", cache_control="NoStore"),
-        "content": {JSON: {"schema": schema}},
+        "content": content,
     }
 
 
@@ -188,6 +201,16 @@ def security_schemes() -> dict[str, Schema]:
             "description": "An operator who is signed in to the console. What changes "
             "something needs the header `X-CSRFToken` as well.",
         },
+    }
+
+
+def _binary(message: str, media_type: str) -> dict[str, Schema]:
+    """Describe bytes: no JSON Schema can say what is in them."""
+    return {
+        "schema": {
+            "description": f"The message `{message}` of `proto/constellation/v1/`.",
+            "contentMediaType": media_type,
+        }
     }
 
 

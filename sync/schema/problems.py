@@ -43,19 +43,23 @@ ANYWHERE = frozenset(
     {exceptions.NotFound.code, exceptions.MethodNotAllowed.code},
 )
 
+#: What a 406 or a 415 of an address says there is.
+JSON_ONLY = "application/json"
+JSON_OR_PROTOBUF = "application/json, application/protobuf, application/x-protobuf"
+
 SYNC_URL = "https://shard-3.example/api/v1/sync"
 
 
-def any_call() -> list[ConstellationError]:
+def any_call(formats: str = JSON_ONLY) -> list[ConstellationError]:
     """What every address of the API may say."""
     return [
         exceptions.BadRequest(),
-        exceptions.NotAcceptable(available="application/json"),
+        exceptions.NotAcceptable(available=formats),
         ConstellationError(),
     ]
 
 
-def any_body() -> list[ConstellationError]:
+def any_body(formats: str = JSON_ONLY) -> list[ConstellationError]:
     return [
         exceptions.MalformedBody(
             problem="unexpected end of data at byte 812", position=812
@@ -63,9 +67,7 @@ def any_body() -> list[ConstellationError]:
         exceptions.BodyTooLarge(limit=settings.BODY_LIMIT_BYTES, sent=300_000),
         exceptions.BodyInflatesTooLarge(limit=settings.INFLATED_LIMIT_BYTES),
         exceptions.UnsupportedEncoding(encoding="br", accepted="zstd, gzip, identity"),
-        exceptions.UnsupportedMediaType(
-            media_type="text/plain", accepted="application/json"
-        ),
+        exceptions.UnsupportedMediaType(media_type="text/plain", accepted=formats),
     ]
 
 
@@ -227,7 +229,8 @@ def _facts() -> dict[str, Schema]:
             example="a whole number from 1 to 2147483647",
         ),
         "limit": parts.whole(
-            "The limit that was passed: bytes, levels or patterns, as the code says.",
+            "The limit that was passed: bytes, levels, fields or patterns, as the code "
+            "and `detail` say.",
             example=64,
         ),
         "limit_name": parts.choice(

@@ -19,7 +19,10 @@ from patterns.context import (
 from shards.models import REGION_LENGTH
 from sync import load
 from sync.answer import LINKED_CONTENTS_LIMIT, TRENDING_LIMIT
+from sync.embeddings import EmbeddingEncoding
 from sync.fields import NORM_MAX, NORM_MIN, SAMPLES_MAX, SECONDS_MAX
+from sync.messages import ReplyDetail
+from sync.rules import PREFERENCES_LIMIT
 from sync.schema import operations, parts, problems
 from sync.schema.operations import Operations
 from sync.schema.parts import Schema
@@ -65,15 +68,17 @@ def described() -> Operations:
             description=_DESCRIPTION,
             security=operations.DEVICE,
             body=parts.ref("SyncRequest"),
+            message="SyncRequest",
             replies={
                 200: operations.reply(
                     "The delta is applied, now or by an earlier request, and safe.",
                     parts.ref("SyncReply"),
+                    message="SyncReply",
                 )
             },
             refusals=[
-                *problems.any_call(),
-                *problems.any_body(),
+                *problems.any_call(problems.JSON_OR_PROTOBUF),
+                *problems.any_body(problems.JSON_OR_PROTOBUF),
                 *problems.device_token(),
                 *problems.served_elsewhere(),
                 *problems.invalid(
@@ -123,8 +128,33 @@ def _request() -> Schema:
                     example=17,
                 )
             ),
+            "embedding_encodings": parts.nullable(
+                parts.array(
+                    parts.nullable(
+                        parts.choice(
+                            "How embeddings are written as bytes; null is whatever the "
+                            "server likes.",
+                            _names(EmbeddingEncoding),
+                            example="int8",
+                        )
+                    ),
+                    "What the TV likes a reply in protobuf to be written in, best "
+                    "first; one of them must be served. Left out or empty: `int8`. A "
+                    "reply in JSON has numbers.",
+                    at_most=PREFERENCES_LIMIT,
+                )
+            ),
+            "detail": parts.nullable(
+                parts.choice(
+                    "How much a reply in protobuf tells of global patterns: `compact` "
+                    "leaves their contexts, contents and sample counts out. A reply "
+                    "in JSON is always full.",
+                    _names(ReplyDetail),
+                    example="compact",
+                )
+            ),
         },
-        optional=["base_version", "global_version"],
+        optional=["base_version", "global_version", "embedding_encodings", "detail"],
     )
 
 

@@ -77,12 +77,19 @@ def operation_at(path: str, method: str) -> dict[str, Any] | None:
     return None
 
 
-def check_request(operation: dict[str, Any], body: bytes, encoding: str) -> None:
+def check_request(
+    operation: dict[str, Any], body: bytes, *, content_type: str, encoding: str
+) -> None:
     """Hold a body that was accepted against the document."""
     if "requestBody" not in operation:
         return
+    told = operation["requestBody"]["content"]
+    media_type = content_type.partition(";")[0].strip().lower()
+    assert media_type in told, f"{operation['operationId']} took {media_type}"
+    if not media_type.endswith("json"):
+        return  # what is in a message, its .proto says
     sent = encodings.inflate(body, encoding)
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    schema = told[media_type]["schema"]
 
     problems = problems_with(schema, orjson.loads(sent), is_closed=False)
     assert not problems, f"{operation['operationId']} took {problems}"

@@ -19,6 +19,7 @@ from django.conf import settings
 from constellation.v1 import device_pb2, sync_pb2
 from patterns.vectors import as_array
 from shards import services
+from shards.models import Device
 from sync import protobuf_wire
 from sync.embeddings import EmbeddingEncoding
 from tests.sync.binary import PROTOBUF, sync_message, vectors
@@ -666,7 +667,6 @@ def test_server_makes_an_id_for_a_tv_without_one(client, enrolment_key):
         ({"enrolment_key": "x" * 129}, "enrolment_key"),
         ({"device_id": b""}, "device_id"),
         ({"device_id": bytes(17)}, "device_id"),
-        ({"region": ""}, "region"),
         ({"region": "Middle Earth"}, "region"),
         ({"model": "x" * 65}, "model"),
         ({"firmware": "a\nb"}, "firmware"),
@@ -681,6 +681,17 @@ def test_enrolment_is_refused(client, enrolment_key, parts, field):
 
     assert response.status_code == 422
     assert response.json()["field"] == field
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("EU", "eu"), ("", "global")])
+def test_region_is_kept_as_json_keeps_it(client, enrolment_key, sent, kept):
+    message = device_pb2.EnrollRequest(
+        enrolment_key=enrolment_key, device_id=SOME_ID.bytes, region=sent
+    )
+
+    assert enrol(client, message).status_code == 201
+
+    assert Device.objects.using(SHARD).get(id=SOME_ID).region == kept
 
 
 def test_wrong_key_is_refused(client, vega):
