@@ -12,6 +12,7 @@ import time
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
+from threading import Timer
 from urllib.parse import quote
 
 import pytest
@@ -21,6 +22,7 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from federation import lease, rounds, selectors
+from federation.management.commands import federate
 from federation.models import FederationRound
 from shards.databases import shard_alias
 from shards.models import Shard
@@ -106,11 +108,26 @@ def test_an_abandoned_round_fails_and_still_reports(capsys):
     assert told["checksum"]
 
 
-def test_a_second_round_at_once_fails(fleet):
+def test_a_round_that_outlasts_our_patience_is_named(fleet, monkeypatch):
+    monkeypatch.setattr(federate, "PATIENCE_SECONDS", 0)
     running = lease.open_round()
 
     with pytest.raises(CommandError, match=f"Round {running.pk} is running"):
         call_command("federate")
+
+
+def test_a_single_round_waits_for_another_to_be_over(fleet, run):
+    running = lease.open_round()
+
+    def end_it():
+        FederationRound.objects.filter(pk=running.pk).update(status="abandoned")
+        connections.close_all()
+
+    Timer(1, end_it).start()
+
+    output, _ = run("federate", "--json")
+
+    assert json.loads(output)["status"] == "published"
 
 
 def test_a_dry_run_publishes_nothing(fleet, run):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from shards import observation, reaching
 from shards.databases import configured_shard_ids
 from shards.exceptions import ControlUnavailable
 from shards.observation import Visitor
+from shards.stopping import StopFlag
 
 log = structlog.get_logger()
 
@@ -96,9 +96,9 @@ def _serving(address: str, metrics: Any) -> Iterator[int]:
 
 
 @contextmanager
-def _stop_requested() -> Iterator[threading.Event]:
+def _stop_requested() -> Iterator[StopFlag]:
     """Finish the visit under way when asked to stop."""
-    is_stopped = threading.Event()
+    is_stopped = StopFlag()
     previous = {
         number: signal.signal(number, lambda *_: is_stopped.set())
         for number in (signal.SIGTERM, signal.SIGINT)

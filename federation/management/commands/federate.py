@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event
 from types import FrameType
 from typing import Any
 
@@ -15,14 +15,20 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, connections
 
 from federation import rounds
+from federation.exceptions import RoundAlreadyRunning
 from federation.metrics import serving
 from federation.progress import showing_steps
 from federation.report import RoundReport
 from shards import selectors
 from shards.exceptions import ConstellationError
+from shards.stopping import StopFlag
 
 #: A fresh installation is looked at this often until it could publish something.
 WAITING_SECONDS = 10
+
+#: A single round waits so long for another to be over, and asks this often.
+PATIENCE_SECONDS = 120.0
+WAIT_SECONDS = 0.5
 
 #: A round that could not begin, or broke down, is tried again after this time, or
 #: when it is due if that is later.
@@ -84,7 +90,7 @@ class Command(BaseCommand):
                 "--interval takes seconds from 1, and doesn't go with --dry-run."
             )
         self._as_json = options["json"]
-        self._stop = Event()
+        self._stop = StopFlag()
         with self._stopping_politely():
             if interval is None:
                 self._run_once(shards, dry_run=dry_run)
@@ -111,7 +117,7 @@ class Command(BaseCommand):
 
     def _run_once(self, shards: list[str] | None, *, dry_run: bool) -> None:
         try:
-            report = self._round(shards, dry_run=dry_run)
+            report = self._round_after_another(shards, dry_run=dry_run)
         except ConstellationError as exc:
             raise CommandError(str(exc)) from exc
         if not report.problem:
@@ -121,6 +127,19 @@ class Command(BaseCommand):
         if not report.is_published:
             raise CommandError(message)
         self.stderr.write(self.style.WARNING(message))
+
+    def _round_after_another(
+        self, shards: list[str] | None, *, dry_run: bool
+    ) -> RoundReport:
+        """Wait a while for a round that runs already, the schedule's for example."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._round(shards, dry_run=dry_run)
+            except RoundAlreadyRunning:
+                if self._stop.is_set() or time.monotonic() > deadline:
+                    raise
+            self._stop.wait(WAIT_SECONDS)
 
     def _serve_and_run(
         self, interval: int, shards: list[str] | None, metrics_addr: str

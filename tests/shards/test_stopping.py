@@ -1,0 +1,41 @@
+"""A signal may come at any moment, also while the one before is handled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from shards.stopping import StopFlag
+
+
+@pytest.fixture
+def flag():
+    """Set by SIGUSR1 for the time of a test."""
+    flag = StopFlag()
+    before = signal.signal(signal.SIGUSR1, lambda *_: flag.set())
+    yield flag
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_waiting_ends_when_signals_come(flag):
+    for delay in (0.1, 0.1, 0.1):
+        threading.Timer(delay, os.kill, [os.getpid(), signal.SIGUSR1]).start()
+    begun = time.monotonic()
+
+    flag.wait(30)
+
+    assert flag.is_set()
+    assert time.monotonic() - begun < 5
+
+
+def test_waiting_ends_when_the_time_is_over(flag):
+    begun = time.monotonic()
+
+    flag.wait(0.2)
+
+    assert not flag.is_set()
+    assert 0.2 <= time.monotonic() - begun < 2
