@@ -307,7 +307,9 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     stop = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        # In a thread: the interrupted one may hold the event's lock at this moment,
+        # in a wait or in the handler of the signal before.
+        threading.Thread(target=stop.set, daemon=True).start()
 
     before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
