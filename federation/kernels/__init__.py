@@ -75,15 +75,9 @@ from .blocks import (
     concatenate_blocks,
     pattern_keys,
 )
-from .cells import (
-    SAMPLE_CAPACITY,
-    Cells,
-    fit_cells,
-    nearest_cell_rows,
-    no_cells,
-    step_cells,
-)
+from .cells import Cells, nearest_cell_rows, no_cells
 from .errors import KernelInputError
+from .fitting import SAMPLE_CAPACITY, fit_cells
 from .items import (
     CONTENTS_PER_TV,
     GENRE_PREFIX,
@@ -92,6 +86,7 @@ from .items import (
     ItemFilter,
     merge_censuses,
 )
+from .kmeans import step_cells
 from .links import (
     LINKS_PER_CONTENT,
     Links,
