@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,15 @@ import psutil
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+#: Below those that systems give to outgoing connections: 32768 on Linux, else higher.
+PORTS = range(20_000, 32_000)
 
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
+# Runs of the suite at the same time begin apart; none offers a port twice.
+_ports = cycle(PORTS)
+deque(islice(_ports, os.getpid() * 101 % len(PORTS)), maxlen=0)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
@@ -36,14 +45,17 @@ def runs(pid: int) -> bool:
 
 @contextlib.contextmanager
 def free_ports(count: int) -> Iterator[list[str]]:
-    """Addresses that nobody listens on, at this moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            for _ in range(count)
-        ]
-        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    yield addresses
+    """Addresses that nobody listens on, nor gets by chance before they are used."""
+    free = filter(_is_free, _ports)
+    yield [f"127.0.0.1:{port}" for port in islice(free, count)]
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 class Running:
@@ -85,7 +97,7 @@ class Running:
             for line in stream:
                 self._output.append(line)
 
-    def wait_until_ready(self, seconds: float = 180) -> None:
+    def wait_until_ready(self, seconds: float = 600) -> None:
         deadline = time.monotonic() + seconds
         while "Constellation is ready" not in self.output:
             assert self._process.poll() is None, self.output
@@ -115,7 +127,7 @@ class Running:
     def end(self, number: signal.Signals) -> int:
         self._process.send_signal(number)
         try:
-            return self._process.wait(60)
+            return self._process.wait(120)
         finally:
             self._process.kill()
-            self._reader.join(10)
+            self._reader.join(60)

@@ -67,6 +67,7 @@ class Vega:
         self.tokens_given = 0
         self.asks_for_resync = False
         self.sync_url: str | None = None
+        self.next_sync_seconds = 432
 
         self._lock = threading.Lock()
         self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -88,6 +89,15 @@ class Vega:
     @property
     def syncs(self) -> list[Seen]:
         return [seen for seen in self.requests if seen.path == "/api/v1/sync"]
+
+    @property
+    def looks(self) -> list[Seen]:
+        """When somebody asked how the server is, and which version is out."""
+        return [seen for seen in self.requests if seen.path == "/api/v1/info"]
+
+    def next_fault(self) -> Fault | None:
+        with self._lock:
+            return self.faults.popleft() if self.faults else None
 
     def close(self) -> None:
         self._httpd.shutdown()
@@ -149,7 +159,7 @@ class Vega:
             "accepted": {"stored": 0, "filtered": 0, "updated": 0, "removed": 0},
             "local_version": home.version,
             "resync": self.asks_for_resync,
-            "next_sync_seconds": 432,
+            "next_sync_seconds": self.next_sync_seconds,
         }
 
 
@@ -191,7 +201,7 @@ def _handler(vega: Vega) -> type[BaseHTTPRequestHandler]:
             seen = Seen(method, self.path, headers, raw, body)
             vega.requests.append(seen)
 
-            fault = vega.faults.popleft() if vega.faults else None
+            fault = vega.next_fault()
             if fault is None:
                 self._give(*vega.answer(seen), {})
                 return

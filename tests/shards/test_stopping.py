@@ -29,13 +29,13 @@ def test_waiting_ends_when_signals_come(flag):
         timer.start()
     begun = time.monotonic()
 
-    flag.wait(30)
+    flag.wait(300)
 
     # The last signals may be on their way still, and no other test wants them.
     for timer in timers:
         timer.join()
     assert flag.is_set()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
 
 
 def test_waiting_ends_when_the_time_is_over(flag):
@@ -44,4 +44,4 @@ def test_waiting_ends_when_the_time_is_over(flag):
     flag.wait(0.2)
 
     assert not flag.is_set()
-    assert 0.2 <= time.monotonic() - begun < 2
+    assert 0.2 <= time.monotonic() - begun < 60

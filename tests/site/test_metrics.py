@@ -64,7 +64,7 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 def scrape(port: int) -> Samples:
     """Read every sample, by name and values of its labels in their names' order."""
     url = f"http://127.0.0.1:{port}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         text = answer.read().decode()
     return {
         (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): (
@@ -124,12 +124,14 @@ def test_one_process_alone_needs_no_directory(monkeypatch):
     monkeypatch.delenv(metrics_server.MULTIPROCESS_DIRECTORY, raising=False)
     count = ("constellation_sync_requests_total", ("998", "retry"))
 
-    metrics.record_sync(
-        shard_id=998, status="retry", seconds=0, received_bytes=0, sent_bytes=0
-    )
-
     with metrics_server.serving("127.0.0.1:0", metrics_server.registry()) as port:
-        assert scrape(port)[count] == 1
+        before = scrape(port).get(count, 0)
+        metrics.record_sync(
+            shard_id=998, status="retry", seconds=0, received_bytes=0, sent_bytes=0
+        )
+        after = scrape(port)[count]
+
+    assert after == before + 1
 
 
 def test_every_shard_has_its_gauges():
@@ -153,7 +155,7 @@ def test_every_shard_has_its_gauges():
 
     gauges = {key: value for key, value in samples.items() if "sync" not in key[0]}
     age = gauges.pop(("constellation_publication_age_seconds", ()))
-    assert 120 <= age < 130
+    assert 120 <= age < 180
     assert (
         gauges.items()
         >= {
@@ -176,7 +178,7 @@ def test_prometheus_may_ask_for_openmetrics():
             f"http://127.0.0.1:{port}/metrics",
             headers={"Accept": "application/openmetrics-text; version=1.0.0"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read().decode()
 
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
@@ -218,7 +220,7 @@ class TestObserver:
         )
         fleet = FleetMetrics()
 
-        observe_once(Visitor(), fleet, every=timedelta(seconds=5))
+        observe_once(Visitor(), fleet, every=timedelta(minutes=1))
 
         told = {
             (sample.name, sample.labels.get("shard_id")): sample.value
@@ -238,29 +240,32 @@ class TestObserver:
         monkeypatch.setattr("shards.observation.record", is_down)
         fleet = FleetMetrics()
 
-        observe_once(Visitor(), fleet, every=timedelta(seconds=5))
+        observe_once(Visitor(), fleet, every=timedelta(minutes=1))
 
         health = next(iter(fleet.collect()))
         assert {s.labels["shard_id"]: s.value for s in health.samples}["0"] == 1
 
     def test_observes_until_it_is_told_to_stop(self, vega):
         stderr, scraped = StringIO(), Samples()
+        before = signal.getsignal(signal.SIGTERM)
 
         def scrape_then_stop() -> None:
             try:
                 scraped.update(_wait_for_gauges(stderr))
             finally:
                 # The command's own handler, never the one that ends the suite.
-                if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+                if signal.getsignal(signal.SIGTERM) is not before:
                     os.kill(os.getpid(), signal.SIGTERM)
 
         operator = threading.Thread(target=scrape_then_stop)
         operator.start()
-        call_command(
-            *("observe", "--every", "0.2", "--metrics-addr", "127.0.0.1:0"),
-            stderr=stderr,
-        )
-        operator.join()
+        try:
+            call_command(
+                *("observe", "--every", "0.2", "--metrics-addr", "127.0.0.1:0"),
+                stderr=stderr,
+            )
+        finally:
+            operator.join()
 
         assert scraped["constellation_shard_health", ("0",)] == 1
 
@@ -277,7 +282,7 @@ def test_says_which_port_is_taken_and_how_to_move_it():
 
 
 def _wait_for_gauges(stderr: StringIO) -> Samples:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         said = re.search(r"Metrics on port (\d+)", stderr.getvalue())
         samples = scrape(int(said[1])) if said else Samples()
