@@ -34,6 +34,7 @@ openapi: $(SERVER_STAMP) ## Write docs/openapi.yaml anew, from the code
 
 proto: $(DEV_STAMP) ## Generate the code of proto/, which is committed
 	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. proto/constellation/v1/*.proto
+	$(BIN)/python -m grpc_tools.protoc -I proto --grpc_python_out=. proto/constellation/v1/service.proto
 
 bench-cells: $(DEV_STAMP) ## Hold the k-means of a round against faiss and against sgemm
 	$(BIN)/python -m benchmarks.cells $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ W_QUALITY_ORDER = "constellation.W002"
 E_UNKNOWN_SHARD_IDS = "constellation.E001"
 E_PGVECTOR_TOO_OLD = "constellation.E002"
 E_REGION = "constellation.E003"
+E_GRPC_TLS = "constellation.E004"
 
 OLDEST_PGVECTOR = (0, 8)
 
@@ -75,6 +77,32 @@ def region_is_one_that_tvs_can_name(**_: Any) -> list[CheckMessage]:
             id=E_REGION,
         )
     ]
+
+
+@register
+def certificate_comes_with_its_key(**_: Any) -> list[CheckMessage]:
+    files = {
+        name: getattr(settings, name)
+        for name in ("GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE")
+    }
+    missing = [name for name, file in files.items() if file is None]
+    if len(missing) == 1:
+        problem = f"{missing[0]} is not set, but its other half is."
+    elif gone := [f"{name} ({file})" for name, file in files.items() if _is_gone(file)]:
+        problem = f"There is no file at {' and '.join(gone)}."
+    else:
+        return []
+    return [
+        Error(
+            problem,
+            hint="Set both to PEM files, or neither if a proxy in front ends TLS.",
+            id=E_GRPC_TLS,
+        )
+    ]
+
+
+def _is_gone(file: Path | None) -> bool:
+    return file is not None and not file.is_file()
 
 
 @register("database")

@@ -9,11 +9,14 @@ test hold docs/settings.md against the code.
 
 from __future__ import annotations
 
+import base64
 import functools
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -24,6 +27,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEMO_SETTINGS_FILE = "demo.env"
 
 Value = TypeVar("Value")
+
+#: Of an Ed25519 private key.
+KEY_BYTES = 32
 
 #: Every variable that was read.
 DECLARED: set[str] = set()
@@ -106,8 +112,28 @@ def words(name: str, default: list[str]) -> list[str]:
     return default if value is None else [w.strip() for w in value.split(",")]
 
 
+def url(name: str) -> str | None:
+    """Read an address that others are appended to; without a slash at its end."""
+    return _parsed(name, None, _as_url, "http:// or https://, a host, maybe a path")
+
+
+def key(name: str) -> str | None:
+    """Read a private key: 32 secret bytes in base64."""
+    value = raw(name)
+    return None if value is None else _as_key(name, value)
+
+
+def keys(name: str) -> list[str]:
+    return [_as_key(name, value) for value in words(name, [])]
+
+
 def path(name: str, default: Path) -> Path:
     return Path(raw(name) or default).expanduser().absolute()
+
+
+def path_or_none(name: str) -> Path | None:
+    value = raw(name)
+    return None if value is None else Path(value).expanduser().absolute()
 
 
 def postgres_url(name: str, url: str) -> dict[str, object]:
@@ -121,6 +147,25 @@ def postgres_url(name: str, url: str) -> dict[str, object]:
     if not config.get("NAME"):
         raise ImproperlyConfigured(f"{name} names no database. Accepted: {accepted}.")
     return config
+
+
+def _as_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(value)
+    return value.rstrip("/")
+
+
+def _as_key(name: str, value: str) -> str:
+    with suppress(ValueError):
+        if len(base64.b64decode(value, validate=True)) == KEY_BYTES:
+            return value
+    # Without the value, which may be a secret with a typing mistake.
+    raise ImproperlyConfigured(
+        f"{name} isn't a private key. Accepted: {KEY_BYTES} bytes in base64, as "
+        "`manage.py bundle_key new` prints them; several, separated by commas, in "
+        "BUNDLE_SIGNING_KEY_FALLBACKS only."
+    )
 
 
 def _parsed(

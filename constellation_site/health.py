@@ -82,8 +82,7 @@ def ready(_request: HttpRequest) -> HttpResponse:
     """
     if drain.is_draining():
         return _not_ready("it is draining", health="draining")
-    shards = _check([shard_alias(i) for i in served_shard_ids()])
-    if any(component.is_ok for component in shards):
+    if _answers():
         return JsonResponse({"status": "ok"})
     return _not_ready("none of its shards answers", health="down")
 
@@ -106,6 +105,16 @@ def detailed(_request: HttpRequest) -> HttpResponse:
     if is_draining:
         return _not_ready("it is draining", health="degraded", **facts)
     return JsonResponse({"status": "ok"} | facts)
+
+
+def is_ready() -> bool:
+    """Tell what ``ready`` answers, to who isn't asked over HTTP."""
+    return not drain.is_draining() and _answers()
+
+
+def _answers() -> bool:
+    shards = _check([shard_alias(i) for i in served_shard_ids()])
+    return any(component.is_ok for component in shards)
 
 
 def _described(component: Component) -> dict[str, Any]:

@@ -37,6 +37,13 @@ MAX_DEVICES = environment.integer("MAX_DEVICES", 4_000_000, at_least=1)
 SECRET_KEY = secret.secret_key(CONSTELLATION_HOME)
 #: Old keys that still verify tokens and sessions while they are replaced.
 SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS", [])
+#: Signs what caches hand out. Only who publishes has it; unset, it is made once and
+#: kept in CONSTELLATION_HOME. To rotate: docs/recipes.md.
+BUNDLE_SIGNING_KEY = environment.key("BUNDLE_SIGNING_KEY")
+BUNDLE_SIGNING_KEY_NEXT = environment.key("BUNDLE_SIGNING_KEY_NEXT")
+BUNDLE_SIGNING_KEY_FALLBACKS = environment.keys("BUNDLE_SIGNING_KEY_FALLBACKS")
+#: Where TVs fetch bundles: a CDN in front of this server; None for itself.
+BUNDLE_URL = environment.url("BUNDLE_URL")
 DEBUG = environment.boolean("DEBUG", False)
 #: Any by default: TVs come by address or by name, and no link is built from Host
 #: but the one that goes back to the same caller.
@@ -84,7 +91,11 @@ FEDERATION_CELLS = environment.integer(
 # Addresses
 
 REST_ADDR = environment.address("REST_ADDR", "0.0.0.0:8080")
+GRPC_ADDR = environment.address("GRPC_ADDR", ":50051")
 METRICS_ADDR = environment.address("METRICS_ADDR", ":9090")
+#: PEM files, for gRPC without a proxy that ends TLS in front. Both or none.
+GRPC_TLS_CERT_FILE = environment.path_or_none("GRPC_TLS_CERT_FILE")
+GRPC_TLS_KEY_FILE = environment.path_or_none("GRPC_TLS_KEY_FILE")
 
 #: While this file exists, /health/ready says no (see constellation_site/drain.py).
 DRAIN_FILE = environment.path("DRAIN_FILE", CONSTELLATION_HOME / "draining")

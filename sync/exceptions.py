@@ -56,6 +56,22 @@ class Overloaded(ConstellationError):
     message = "More requests are under way than can be answered. Try again later."
 
 
+class DeadlineExceeded(ConstellationError):
+    """The caller had given up, by its own deadline, before its turn came."""
+
+    code = "deadline_exceeded"
+    http_status = HTTPStatus.GATEWAY_TIMEOUT
+    grpc_status = "DEADLINE_EXCEEDED"
+    message = "The call's deadline passed before it was begun. Nothing was applied."
+
+
+class ServerStopping(ConstellationError):
+    code = "server_stopping"
+    http_status = HTTPStatus.SERVICE_UNAVAILABLE
+    grpc_status = "UNAVAILABLE"
+    message = "This server is stopping. Connect again: another one answers."
+
+
 class NotFound(ConstellationError):
     code = "not_found"
     http_status = HTTPStatus.NOT_FOUND

@@ -44,7 +44,7 @@ def admitted() -> Iterator[None]:
     global _in_flight
     with _one_is_done:
         if not _one_is_done.wait_for(_has_place, timeout=PATIENCE_SECONDS):
-            raise Overloaded(retry_after_seconds=random.randint(*RETRY_AFTER_SECONDS))
+            raise overloaded()
         _in_flight += 1
     try:
         yield
@@ -52,6 +52,10 @@ def admitted() -> Iterator[None]:
         with _one_is_done:
             _in_flight -= 1
             _one_is_done.notify()
+
+
+def overloaded() -> Overloaded:
+    return Overloaded(retry_after_seconds=random.randint(*RETRY_AFTER_SECONDS))
 
 
 def _has_place() -> bool:

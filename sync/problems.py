@@ -62,9 +62,7 @@ class ProblemResponse(HttpResponse):
 def response(error: ConstellationError) -> ProblemResponse:
     """Answer with an error, and the headers that belong to its kind."""
     status = error.http_status
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        error.facts.setdefault("retry_after_seconds", reaching.retry_after_seconds())
-    answer = ProblemResponse(error)
+    answer = ProblemResponse(complete(error))
     answer["Cache-Control"] = "no-store"
     if "retry_after_seconds" in error.facts:
         answer["Retry-After"] = str(error.facts["retry_after_seconds"])
@@ -78,6 +76,13 @@ def response(error: ConstellationError) -> ProblemResponse:
     if isinstance(error, exceptions.UnsupportedMediaType):
         answer["Accept"] = error.facts["accepted"]
     return answer
+
+
+def complete(error: ConstellationError) -> ConstellationError:
+    """Say when to come back, as every 503 does."""
+    if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
+        error.facts.setdefault("retry_after_seconds", reaching.retry_after_seconds())
+    return error
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:

@@ -1,6 +1,7 @@
-"""What a TV asks for, from any door: to be enrolled, and to sync.
+"""What a TV asks for, from any door: to be enrolled, to sync, and to pull.
 
-A sync applies what the TV learned, and answers with what everyone learned.
+A sync applies what the TV learned, and answers with what everyone learned; a pull only
+answers.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import time
 
 from federation import publication as publications
 from federation import selectors as publication_selectors
+from federation.publication import LoadedPublication
 from patterns import selectors
 from patterns.services import store
-from shards import reaching, services
+from shards import reaching, services, tokens
 from shards.databases import shard_alias
-from shards.exceptions import TokenOfAnotherDevice
+from shards.exceptions import DeviceUnknown, TokenOfAnotherDevice
+from shards.models import Device
 from shards.tokens import DeviceToken
 from sync import answer, load
 from sync.messages import (
@@ -23,6 +26,7 @@ from sync.messages import (
     SyncReply,
     SyncRequest,
 )
+from sync.pulling import PullReply, PullRequest
 
 
 def sync(
@@ -47,10 +51,7 @@ def sync(
             token=token,
             started=time.perf_counter() if started is None else started,
         )
-        news: GlobalNews | None = None
-        if request.global_version != publication.version:
-            tastes = selectors.tastes_of(alias, token.device_id)
-            news = answer.news(publication, tastes, region=applied.region)
+        news = _news(publication, token, request.global_version, applied.region)
     return SyncReply(
         global_version=publication.version,
         news=news,
@@ -61,10 +62,50 @@ def sync(
     )
 
 
-def enrol(request: EnrolmentRequest, *, own_sync_url: str) -> EnrolmentReply:
+def pull(token: DeviceToken, request: PullRequest) -> PullReply:
+    """Answer with what everyone learned; nothing is written, not even that it asked.
+
+    ``token`` was verified, and its shard is served here.
+    """
+    if request.device_id != token.device_id:
+        raise TokenOfAnotherDevice(field="device_id", device_id=request.device_id)
+
+    alias = shard_alias(token.shard_id)
+    with reaching.shard(token.shard_id):
+        device = Device.objects.using(alias).filter(pk=token.device_id).first()
+        if device is None:
+            raise DeviceUnknown(device_id=token.device_id)
+        tokens.check_standing(token, device)
+        publication = publications.current(alias, at_least=request.global_version or 0)
+        news = _news(publication, token, request.global_version, device.region)
+    return PullReply(
+        global_version=publication.version,
+        news=news,
+        local_version=device.local_version,
+        next_sync_seconds=load.next_sync_seconds(),
+    )
+
+
+def _news(
+    publication: LoadedPublication,
+    token: DeviceToken,
+    held_version: int | None,
+    region: str,
+) -> GlobalNews | None:
+    """Choose what to tell a TV; None if it holds the publication already."""
+    if held_version == publication.version:
+        return None
+    tastes = selectors.tastes_of(shard_alias(token.shard_id), token.device_id)
+    return answer.news(publication, tastes, region=region)
+
+
+def enrol(
+    request: EnrolmentRequest, *, own_sync_url: str, own_grpc_target: str
+) -> EnrolmentReply:
     """Give a TV its shard and its token.
 
-    ``own_sync_url`` is where this server answers syncs, for shards that don't say.
+    The last two are where this server answers itself, as far as the door knows; for
+    shards that don't say where theirs do.
     """
     enrolment = services.enrol(
         enrolment_key=request.enrolment_key,
@@ -82,7 +123,7 @@ def enrol(request: EnrolmentRequest, *, own_sync_url: str) -> EnrolmentReply:
         token_expires_at=enrolment.issued.expires_at,
         shard_id=shard.id,
         sync_url=shard.sync_url or own_sync_url,
-        grpc_target=shard.grpc_target,
+        grpc_target=shard.grpc_target or own_grpc_target,
         global_version=global_version,
         next_sync_seconds=load.next_sync_seconds(),
         is_new=enrolment.is_new,

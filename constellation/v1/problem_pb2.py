@@ -24,13 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63onstellation/v1/problem.proto\x12\x10\x63onstellation.v1\"\xb3\x01\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\r\x12\x1a\n\rlocal_version\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06resync\x18\x07 \x01(\x08\x12\x1b\n\x13retry_after_seconds\x18\x08 \x01(\rB\x10\n\x0e_local_versionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63onstellation/v1/problem.proto\x12\x10\x63onstellation.v1\"\x96\x02\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\r\x12\x1a\n\rlocal_version\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06resync\x18\x07 \x01(\x08\x12\x1b\n\x13retry_after_seconds\x18\x08 \x01(\r\x12\x33\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32$.constellation.v1.Problem.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_local_versionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'constellation.v1.problem_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PROBLEM_FACTSENTRY']._loaded_options = None
+  _globals['_PROBLEM_FACTSENTRY']._serialized_options = b'8\001'
   _globals['_PROBLEM']._serialized_start=53
-  _globals['_PROBLEM']._serialized_end=232
+  _globals['_PROBLEM']._serialized_end=331
+  _globals['_PROBLEM_FACTSENTRY']._serialized_start=269
+  _globals['_PROBLEM_FACTSENTRY']._serialized_end=313
 # @@protoc_insertion_point(module_scope)

@@ -144,7 +144,7 @@ def _reply() -> Schema:
             "shard_id": parts.whole("The number of the TV's shard.", example=3),
             "sync_url": parts.uri("Where to sync.", example=problems.SYNC_URL),
             "grpc_target": parts.text(
-                "The same for gRPC, as host:port; empty if there is none.",
+                "The same for gRPC, as host:port.",
                 example="shard-3.example:50051",
                 at_least=0,
             ),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpResponse
 from rest_framework import exceptions as drf_exceptions
 from rest_framework.permissions import AllowAny
@@ -40,7 +42,11 @@ class DeviceViewSet(TvDoorViewSet):
         message = wires.of_request(request).read_enrolment(request.data)
         # Before anything is stored: it refuses a Host that can't be.
         own_sync_url = request.build_absolute_uri(SYNC_PATH)
-        reply = service.enrol(message, own_sync_url=own_sync_url)
+        reply = service.enrol(
+            message,
+            own_sync_url=own_sync_url,
+            own_grpc_target=_grpc_target_beside(own_sync_url),
+        )
         wire = wires.of_reply(request)
         return replies.negotiated(
             request,
@@ -56,6 +62,14 @@ class DeviceViewSet(TvDoorViewSet):
         else:
             _forget_for_operator(device_id, request)
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
+
+
+def _grpc_target_beside(url: str) -> str:
+    """Name gRPC's door of this installation: the same host, the port of its own."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    if not host.endswith("]"):  # an IPv6 address without a port
+        host = host.rpartition(":")[0] or host
+    return f"{host}:{settings.GRPC_ADDR.rpartition(':')[2]}"
 
 
 def _forget_itself(device_id: UUID, token: DeviceToken) -> None:

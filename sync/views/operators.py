@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponse
-from django.utils import timezone
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from shards import reaching, selectors
-from shards.databases import served_shard_ids
+from shards import reaching
 from shards.models import Shard
-from shards.observation import Visitor
 from shards.services.operators import MAY_LOOK
-from shards.statistics import ShardStatistics
-from sync import fields, replies
+from sync import cluster, fields, replies
 from sync.authentication import callers
+from sync.cluster import Standing
 from sync.renderers import dumps
 from sync.views.door import DoorViewSet
 
@@ -37,22 +34,8 @@ class StatisticsViewSet(DoorViewSet):
     permission_classes = [MayLook]
 
     def list(self, request: Request) -> HttpResponse:
-        """Ask the shards that this process serves; of others tell what was last seen.
-
-        The same goes for a shard that doesn't answer: ``reachable`` is false then.
-        """
-        with reaching.control():
-            shards = _asked_for(request.query_params.get("shard_id"))
-        served = set(served_shard_ids())
-        sightings = Visitor().visit(
-            [shard.id for shard in shards if shard.id in served], now=timezone.now()
-        )
-        body = [
-            _live(shard, seen)
-            if (seen := sightings.get(shard.id)) is not None
-            else _last_seen(shard, is_asked=shard.id in sightings)
-            for shard in shards
-        ]
+        shard_id = _shard_id(request.query_params.get("shard_id"))
+        body = [_described(standing) for standing in cluster.standings(shard_id)]
         return replies.json(request, dumps(body))
 
 
@@ -63,45 +46,32 @@ class ShardViewSet(DoorViewSet):
     def list(self, request: Request) -> HttpResponse:
         with reaching.control():
             shards = list(Shard.objects.all())
-        return replies.json(request, dumps([_described(shard) for shard in shards]))
+        return replies.json(request, dumps([_capacity(shard) for shard in shards]))
 
 
-def _asked_for(shard_id: str | None) -> list[Shard]:
-    if shard_id is None:
-        return list(Shard.objects.all())
-    if not (shard_id.isascii() and shard_id.isdigit()) or (
-        len(shard_id) > SHARD_ID_LENGTH
-    ):
+def _shard_id(sent: str | None) -> int | None:
+    if sent is None:
+        return None
+    is_number = sent.isascii() and sent.isdigit() and len(sent) <= SHARD_ID_LENGTH
+    if not is_number:
         fields.refuse("shard_id", "not a shard's number", "a shard's number, as 0")
-    return [selectors.shard_numbered(int(shard_id))]
+    return int(sent)
 
 
-def _live(shard: Shard, seen: ShardStatistics) -> dict[str, Any]:
+def _described(standing: Standing) -> dict[str, Any]:
+    seen = standing.statistics
     return {
-        "shard_id": shard.id,
+        "shard_id": standing.shard.id,
         "total_devices": seen.total_devices,
         "active_devices": seen.active_devices,
         "patterns_stored": seen.patterns_stored,
         "sync_requests_per_min": round(seen.sync_requests_per_min, 3),
         "avg_sync_latency_ms": round(seen.avg_sync_latency_ms, 3),
-        "reachable": True,
+        "reachable": standing.is_reachable,
     }
 
 
-def _last_seen(shard: Shard, *, is_asked: bool) -> dict[str, Any]:
-    """Repeat what the observer wrote down; a shard that was asked didn't answer."""
-    return {
-        "shard_id": shard.id,
-        "total_devices": shard.device_count,
-        "active_devices": shard.active_device_count,
-        "patterns_stored": shard.pattern_count,
-        "sync_requests_per_min": round(shard.syncs_per_minute, 3),
-        "avg_sync_latency_ms": round(shard.mean_latency_ms, 3),
-        "reachable": shard.is_reachable and not is_asked,
-    }
-
-
-def _described(shard: Shard) -> dict[str, Any]:
+def _capacity(shard: Shard) -> dict[str, Any]:
     return {
         "id": shard.id,
         "name": shard.name,

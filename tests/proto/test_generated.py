@@ -22,22 +22,24 @@ PROTOS = sorted(SCHEMA.rglob("*.proto"))
 
 
 def test_generated_code_is_what_make_proto_generates(tmp_path):
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "grpc_tools.protoc", "-I", str(SCHEMA)),
-            *(f"--python_out={tmp_path}", f"--pyi_out={tmp_path}"),
-            *map(str, PROTOS),
-        ],
-        check=True,
-    )
+    protoc(f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", *map(str, PROTOS))
+    service = SCHEMA / "constellation" / "v1" / "service.proto"
+    protoc(f"--grpc_python_out={tmp_path}", str(service))
 
     assert generated_below(tmp_path) == generated_below(ROOT)
+
+
+def protoc(*arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", "-I", str(SCHEMA), *arguments],
+        check=True,
+    )
 
 
 def generated_below(root: Path) -> dict[str, bytes]:
     return {
         path.name: path.read_bytes()
-        for path in (root / "constellation" / "v1").glob("*_pb2.py*")
+        for path in (root / "constellation" / "v1").glob("*_pb2*.py*")
     }
 
 

@@ -86,7 +86,7 @@ def test_a_new_tv_is_told_all_it_needs(client, vega, spring):
     assert (str(token.device_id), token.shard_id) == (body["device_id"], vega.id)
     assert body["shard_id"] == vega.id
     assert body["sync_url"] == "http://testserver/api/v1/sync"
-    assert body["grpc_target"] == ""
+    assert body["grpc_target"] == "testserver:50051"
     assert body["global_version"] == 0
     assert 300 <= body["next_sync_seconds"] <= 900
 

@@ -1,0 +1,135 @@
+"""Listens, tells its health, and ends in order.
+
+Ending: health says no, streams are sent away, no new call is taken, those under way
+have a while to finish. What is cut off then was not answered, so its TV sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+from django.conf import settings
+from django.db import close_old_connections
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from sync.grpc_door.servicer import SERVICE, Servicer
+from sync.grpc_door.workers import Workers
+
+#: How often health is asked anew.
+HEALTH_INTERVAL = timedelta(seconds=5)
+
+#: For calls under way when the server stops; shorter than `up` waits for the process.
+GRACE = timedelta(seconds=10)
+
+#: Calls at once, those of streams included. Far more than can be worked on: those that
+#: wait get their code from ``Workers``, this is for what comes in spite of it.
+CONCURRENT_CALLS_LIMIT = 4000
+
+_MINUTE_MS = 60_000
+
+#: What a stranger may take of the server, per connection.
+LIMITS = (
+    # Of what is inflated too. Larger than the limit of ours, which says a code.
+    ("grpc.max_receive_message_length", settings.INFLATED_LIMIT_BYTES),
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    # A TV that is gone is noticed; one that pings without a reason is cut off.
+    ("grpc.keepalive_time_ms", _MINUTE_MS),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    ("grpc.http2.max_ping_strikes", 2),
+    # A TV comes back in minutes: a connection isn't worth keeping for it.
+    ("grpc.max_connection_idle_ms", 2 * _MINUTE_MS),
+    # So that load balancers spread what stays, over servers that came later too.
+    ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
+    ("grpc.max_connection_age_grace_ms", _MINUTE_MS),
+)
+
+_HEALTH = health_pb2.HealthCheckResponse
+_NAMES = ("", SERVICE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """PEM files of a certificate, with those between it and its root, and its key."""
+
+    certificate_file: Path
+    key_file: Path
+
+    def credentials(self) -> grpc.ServerCredentials:
+        return grpc.ssl_server_credentials(
+            [(self.key_file.read_bytes(), self.certificate_file.read_bytes())]
+        )
+
+
+class DoorServer:
+    """The gRPC door of one process; lives in one event loop."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        threads: int,
+        is_ready: Callable[[], bool],
+        health_interval: timedelta = HEALTH_INTERVAL,
+        shares_port: bool = False,
+    ) -> None:
+        self._is_ready = is_ready
+        self._health_interval = health_interval
+        self._probes = ThreadPoolExecutor(1, thread_name_prefix="grpc-health")
+        self._servicer = Servicer(Workers(executor, threads=threads))
+        self._health = health.aio.HealthServicer()
+        self._server = aio.server(
+            options=(*LIMITS, ("grpc.so_reuseport", int(shares_port))),
+            maximum_concurrent_rpcs=CONCURRENT_CALLS_LIMIT,
+        )
+        self._server.add_generic_rpc_handlers((self._servicer.handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+
+    async def start(self, address: str, certificate: Certificate | None = None) -> int:
+        """Listen at ``host:port`` and return the port; RuntimeError if it can't be."""
+        if certificate is None:
+            port = self._server.add_insecure_port(address)
+        else:
+            port = self._server.add_secure_port(address, certificate.credentials())
+        await self._tell_health()  # before anybody can ask
+        await self._server.start()
+        self._telling = asyncio.create_task(self._keep_telling_health())
+        return port
+
+    async def stop(self, grace: timedelta = GRACE) -> None:
+        self._telling.cancel()
+        await self._health.enter_graceful_shutdown()
+        self._servicer.stop_streams()
+        await self._server.stop(grace.total_seconds())
+        self._probes.shutdown(wait=False, cancel_futures=True)
+
+    async def _keep_telling_health(self) -> None:
+        while True:
+            await asyncio.sleep(self._health_interval.total_seconds())
+            await self._tell_health()
+
+    async def _tell_health(self) -> None:
+        loop = asyncio.get_running_loop()
+        is_ready = await loop.run_in_executor(self._probes, self._ask)
+        status = _HEALTH.SERVING if is_ready else _HEALTH.NOT_SERVING
+        for name in _NAMES:
+            await self._health.set(name, status)
+
+    def _ask(self) -> bool:
+        close_old_connections()
+        return self._is_ready()
