@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import partial
 
 from federation import publish, selectors
+from federation.bundles import storing
 from federation.publish import Edition
 from federation.visits import visits
 from shards.databases import CONTROL_ALIAS
@@ -63,3 +64,4 @@ def distribute(
 def _prepare(alias: str, *, edition: Edition) -> None:
     publish.stage(alias, edition)
     publish.verify(alias, edition.version, edition.checksum)
+    storing.verify(alias, edition.version, edition.bundles)

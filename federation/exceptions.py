@@ -72,3 +72,37 @@ class ThresholdsWereRaised(ConstellationError):
         "Version {version} was made with {setting}={then}; now it is {required}, and "
         "what has less behind it isn't given out again."
     )
+
+
+class BundleDamaged(ConstellationError):
+    code = "bundle_damaged"
+    http_status = HTTPStatus.INTERNAL_SERVER_ERROR
+    grpc_status = "DATA_LOSS"
+    message = "{database} gave back other bytes for {name} of version {version}."
+
+
+class KeysFromEnvironment(ConstellationError):
+    code = "keys_from_environment"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = (
+        "BUNDLE_SIGNING_KEY is set, so keys are rotated by the environment: "
+        "docs/recipes.md says how."
+    )
+
+
+class NextKeyMissing(ConstellationError):
+    code = "next_key_missing"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "There is no next key to switch to: announce one first."
+
+
+class NextKeyNotAnnounced(ConstellationError):
+    code = "next_key_not_announced"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = (
+        "No publication has announced key {key_id} yet: run a round, and give the TVs "
+        "time to fetch its manifest."
+    )

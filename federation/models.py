@@ -296,3 +296,58 @@ class Link(models.Model):
                 fields=["version", "content_id"], name="links_once_per_content"
             ),
         ]
+
+
+class BundlePayload(models.Model):
+    """The bytes of bundles as they are sent, compressed once. Never changed.
+
+    A payload may belong to bundles of several versions, and is deleted after the last.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.EVERYWHERE
+
+    #: Of ``identity``, in hexadecimal.
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    identity = models.BinaryField()
+    #: The same with a Content-Encoding; null where that saves nothing worth having.
+    zstd = models.BinaryField(null=True)
+    gzip = models.BinaryField(null=True)
+    #: SHA-256 of the encoded bytes, in hexadecimal: ETags.
+    zstd_sha256 = models.CharField(max_length=64, blank=True)
+    gzip_sha256 = models.CharField(max_length=64, blank=True)
+
+
+class Bundle(models.Model):
+    """One of the files that a version consists of, under its address.
+
+    Staged, made current and deleted together with the rows of its version.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.EVERYWHERE
+
+    version = models.PositiveBigIntegerField()
+    #: What it is: ``patterns``, ``trends/eu``, ``catalogue/1001`` and so on.
+    name = models.CharField(max_length=64)
+    #: Where it is served, below ``/api/v1/``. Some outlive a version there.
+    path = models.CharField(max_length=96)
+    # The database refuses to lose a payload that is used; nothing to look up here.
+    payload = models.ForeignKey(BundlePayload, models.DO_NOTHING, related_name="+")
+    size_bytes = models.PositiveIntegerField()
+    #: The header that carries its signatures.
+    signature = models.TextField()
+    #: Of a page of the catalogue: a digest of what it was made from.
+    source = models.CharField(max_length=32, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "name"], name="bundle_once_per_version"
+            ),
+        ]
+        indexes = [
+            # federation.bundles.serving.find: every request of a cache.
+            models.Index(fields=["path", "version"], name="bundle_by_path"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of version {self.version}"

@@ -25,8 +25,10 @@ from django.db import connections, transaction
 from django.db.models.functions import Now
 
 from federation import rows
+from federation.bundles import storing
+from federation.bundles.made import MadeBundle
 from federation.exceptions import ChecksumMismatch, VersionNotStaged, VersionWouldFall
-from federation.models import GlobalPattern, Link, Publication, Trend
+from federation.models import Bundle, GlobalPattern, Link, Publication, Trend
 from federation.result import RoundResult
 
 #: Published versions that stay while the next is staged: what can be rolled back to.
@@ -46,6 +48,7 @@ class Edition:
     result: RoundResult
     checksum: str
     rollback_of: int | None = None
+    bundles: tuple[MadeBundle, ...] = ()
 
 
 def stage(alias: str, edition: Edition) -> None:
@@ -75,6 +78,7 @@ def stage(alias: str, edition: Edition) -> None:
             editor.remove_index(GlobalPattern, index)
             rows.write_result(alias, edition.version, edition.result)
             editor.add_index(GlobalPattern, index)
+        storing.store(alias, edition.version, edition.bundles)
 
 
 def verify(alias: str, version: int, checksum: str) -> None:
@@ -132,7 +136,8 @@ def _delete_unkept(alias: str, version: int) -> None:
         if current is not None
         else []
     )
-    for model in (GlobalPattern, Trend, Link, Publication):
+    for model in (GlobalPattern, Trend, Link, Bundle, Publication):
         model.objects.using(alias).filter(version__lt=version).exclude(
             version__in=kept
         ).delete()
+    storing.delete_unused(alias)

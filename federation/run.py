@@ -10,6 +10,7 @@ from functools import partial
 from django.db import Error, connections, transaction
 
 from federation import lease, publish, selectors
+from federation.bundles.making import bundles_of
 from federation.distribute import distribute, newest_version
 from federation.exceptions import RoundLost
 from federation.lease import Lease
@@ -101,12 +102,19 @@ class Run:
     def publish(self, result: RoundResult, *, along: Callable[[], None]) -> None:
         """Take a noted result to all databases; ``along`` runs where it is decided."""
         self.enter("publishing")
+        version = lease.reserve_version(self.told, above=newest_version(self.shards))
         edition = Edition(
-            version=lease.reserve_version(self.told, above=newest_version(self.shards)),
+            version=version,
             round_id=self.told.pk,
             result=result,
             checksum=self.told.checksum,
             rollback_of=self.told.rollback_of,
+            bundles=bundles_of(
+                result,
+                version=version,
+                checksum=self.told.checksum,
+                rollback_of=self.told.rollback_of,
+            ),
         )
 
         def decide() -> None:

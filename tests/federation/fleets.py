@@ -13,6 +13,8 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from federation.models import (
+    Bundle,
+    BundlePayload,
     FederationRound,
     GlobalPattern,
     Link,
@@ -176,7 +178,10 @@ def wipe() -> None:
     """Empty all databases of TVs, rounds and publications."""
     wipe_tvs()
     for alias in [CONTROL_ALIAS, *(shard.alias for shard in Shard.objects.all())]:
-        for published in (GlobalPattern, Trend, Link, Publication):
+        for published in (
+            *(GlobalPattern, Trend, Link, Publication),
+            *(Bundle, BundlePayload),
+        ):
             published.objects.using(alias).all().delete()
     for told in (TrendHistory, RoundShard, FederationRound, Shard):
         told.objects.all().delete()

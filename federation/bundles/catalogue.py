@@ -1,0 +1,152 @@
+"""The content catalogue as pages of a thousand ordinals, each under its own SHA-256.
+
+Only pages that changed since the last publication are made anew; of the others not
+even the bytes are read, unless a database lacks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from django.db import connections
+
+from constellation.v1 import bundle_pb2
+from federation.bundles import columns
+from federation.bundles.made import MadeBundle, made_of, signature_of
+from federation.bundles.messages import serialised
+from federation.bundles.payloads import Payload, payload
+from federation.bundles.signing import KeyRing
+from federation.models import Bundle, BundlePayload
+from patterns.models import Content
+from patterns.vectors import EMBEDDING_DIMENSIONS, as_array
+from shards.databases import CONTROL_ALIAS
+
+#: Ordinals a page has room for. About half a megabyte.
+PAGE_ORDINALS = 1_000
+
+NAME = "catalogue"
+PAGE_PREFIX = "catalogue/"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A page as the catalogue has it now."""
+
+    first_ordinal: int
+    content_count: int
+    #: Changes when any of its contents does.
+    source: str
+
+
+def catalogue(ring: KeyRing, version: int) -> list[MadeBundle]:
+    """Make the catalogue of a version: the list of its pages, and the pages."""
+    known = _known_pages()
+    index = bundle_pb2.CatalogueBundle()
+    pages = []
+    for found in _pages_now():
+        page = _page(ring, found, known.get(found.source))
+        pages.append(page)
+        index.pages.add(
+            first_ordinal=found.first_ordinal,
+            content_count=found.content_count,
+            sha256=bytes.fromhex(page.sha256),
+            size_bytes=page.size_bytes,
+        )
+    path = f"publications/{version}/{NAME}"
+    return [made_of(ring, NAME, path, serialised(index)), *pages]
+
+
+def page_message(contents: Sequence[Content]) -> bytes:
+    """Write contents, ascending by ordinal, as one page. Pure."""
+    places: dict[str, int] = {}
+    genres = [
+        places.setdefault(genre, len(places))
+        for content in contents
+        for genre in content.genres
+    ]
+    embeddings = [as_array(content.embedding) for content in contents]
+    return serialised(
+        bundle_pb2.CataloguePage(
+            ordinal_deltas=columns.deltas([content.ordinal for content in contents]),
+            content_ids=[content.content_id for content in contents],
+            titles=[content.title for content in contents],
+            years=[content.year or 0 for content in contents],
+            durations_min=[content.duration_min or 0 for content in contents],
+            genre_counts=columns.counts(content.genres for content in contents),
+            genres=genres,
+            genre_names=list(places),
+            embeddings_int8=columns.int8_rows(
+                np.array(embeddings, np.float32).reshape(-1, EMBEDDING_DIMENSIONS)
+            ),
+        )
+    )
+
+
+def _page(ring: KeyRing, found: _Found, known: Bundle | None) -> MadeBundle:
+    if known is None:
+        made = payload(_read_page(found.first_ordinal))
+        digest, size_bytes = made.sha256, len(made.identity)
+        load = partial(_stays, made)
+    else:
+        digest, size_bytes = known.payload_id, known.size_bytes
+        load = partial(_stored_payload, digest)
+    path = PAGE_PREFIX + digest
+    return MadeBundle(
+        name=f"{PAGE_PREFIX}{found.first_ordinal}",
+        path=path,
+        sha256=digest,
+        size_bytes=size_bytes,
+        signature=signature_of(ring, path, digest),
+        load=load,
+        source=found.source,
+    )
+
+
+def _read_page(first_ordinal: int) -> bytes:
+    contents = Content.objects.filter(
+        ordinal__gte=first_ordinal, ordinal__lt=first_ordinal + PAGE_ORDINALS
+    )
+    return page_message(list(contents.order_by("ordinal")))
+
+
+def _pages_now() -> Iterator[_Found]:
+    """Look through the catalogue without reading what is large."""
+    with connections[CONTROL_ALIAS].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT (ordinal - 1) / %(size)s AS page,
+                   count(*),
+                   md5(string_agg(ordinal || ' ' || extract(epoch FROM updated_at),
+                                  ',' ORDER BY ordinal))
+            FROM patterns_content
+            GROUP BY page
+            ORDER BY page
+            """,
+            {"size": PAGE_ORDINALS},
+        )
+        rows = cursor.fetchall()
+    for page, content_count, source in rows:
+        yield _Found(page * PAGE_ORDINALS + 1, content_count, source)
+
+
+def _known_pages() -> dict[str, Bundle]:
+    """Pages of any version that the control database has, by what they were made of."""
+    pages = Bundle.objects.using(CONTROL_ALIAS).filter(name__startswith=PAGE_PREFIX)
+    return {page.source: page for page in pages}
+
+
+def _stays(made: Payload) -> Payload:
+    return made
+
+
+def _stored_payload(digest: str) -> Payload:
+    row = BundlePayload.objects.using(CONTROL_ALIAS).get(pk=digest)
+    return Payload(
+        sha256=row.sha256,
+        identity=bytes(row.identity),
+        zstd=None if row.zstd is None else bytes(row.zstd),
+        gzip=None if row.gzip is None else bytes(row.gzip),
+    )
