@@ -421,4 +421,5 @@ def _publish_for_real(version: int, *, item: str) -> str:
 def _wait_for_the_round() -> None:
     for thread in threading.enumerate():
         if thread.name == "federation-round":
-            thread.join(timeout=30)
+            thread.join(timeout=120)
+            assert not thread.is_alive()

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +26,7 @@ from federation.models import FederationRound
 from shards.databases import shard_alias
 from shards.models import Shard
 from tests.federation import fleets
+from tests.running import free_ports, wait_for
 
 pytestmark = [
     pytest.mark.django_db(
@@ -123,9 +123,11 @@ def test_a_single_round_waits_for_another_to_be_over(fleet, run):
         FederationRound.objects.filter(pk=running.pk).update(status="abandoned")
         connections.close_all()
 
-    Timer(1, end_it).start()
+    ending = Timer(1, end_it)
+    ending.start()
 
     output, _ = run("federate", "--json")
+    ending.join()
 
     assert json.loads(output)["status"] == "published"
 
@@ -191,14 +193,13 @@ def test_sigterm_means_what_it_meant_before_once_a_round_is_over(fleet, run):
 
 @pytest.mark.slow
 def test_with_an_interval_rounds_follow_each_other_until_sigterm(fleet):
-    port = free_port()
-    process = federating(port)
+    with free_ports(1) as (address,):
+        process = federating(address)
     try:
-        until(lambda: selectors.current_version("shard_001") >= 2)
-        scraped = metrics(port)
+        wait_for(lambda: selectors.current_version("shard_001") >= 2, seconds=300)
+        scraped = metrics(address)
     finally:
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
+        output = end(process)
 
     assert process.returncode == 0
     told = [json.loads(line) for line in output.splitlines()]
@@ -239,12 +240,12 @@ def test_with_an_interval_a_database_may_be_away_for_a_while(fleet, run, tmp_pat
         MIN_SOURCE_COUNT="3", SHARD_POSTGRES_URLS=",".join(urls), LOG_LEVEL="ERROR"
     )
     try:
-        until(FederationRound.objects.filter(status="abandoned").exists)
+        abandoned = FederationRound.objects.filter(status="abandoned")
+        wait_for(abandoned.exists, seconds=300)
         away.symlink_to(real)
-        until(lambda: selectors.current_version("shard_002") >= 2)
+        wait_for(lambda: selectors.current_version("shard_002") >= 2, seconds=300)
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        end(process)
 
     assert process.returncode == 0
 
@@ -274,30 +275,29 @@ def test_rolling_back_to_a_version_that_is_gone_names_those_kept(fleet, run):
         call_command("rollback_publication", "--to", "9")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def metrics(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+def metrics(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as page:
         return str(page.read().decode())
 
 
-def until(is_true, timeout_seconds: float = 60) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not is_true():
-        assert time.monotonic() < deadline, "It never became true."
-        time.sleep(0.1)
+def end(process: subprocess.Popen[str]) -> str:
+    """Ask it to end, and give what it wrote."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return output
 
 
-def federating(port: int | None = None, **environ: str) -> subprocess.Popen[str]:
+def federating(
+    metrics_address: str = "127.0.0.1:0", **environ: str
+) -> subprocess.Popen[str]:
     """Start a process that federates this test's databases every second."""
     return subprocess.Popen(
         [
             *(sys.executable, str(MANAGE), "federate", "--interval", "1", "--json"),
-            *("--metrics-addr", f"127.0.0.1:{port or free_port()}"),
+            *("--metrics-addr", metrics_address),
         ],
         env={
             **os.environ,

@@ -100,7 +100,7 @@ def slow_reading(monkeypatch) -> tuple[Event, Event]:
 
     def slowly(alias, version):
         is_reading.set()
-        assert may_finish.wait(timeout=10)
+        assert may_finish.wait(timeout=60)
         return read_result(alias, version)
 
     monkeypatch.setattr(rows, "read_result", slowly)
@@ -118,7 +118,7 @@ def test_while_one_request_reads_the_new_version_others_get_the_old(slow_reading
     seen = []
     reader = Thread(target=lambda: seen.append(_version_in_a_thread()))
     reader.start()
-    assert is_reading.wait(timeout=10)
+    assert is_reading.wait(timeout=60)
 
     meanwhile = publication.current(ALIAS).version
     may_finish.set()
@@ -137,10 +137,12 @@ def test_a_tv_that_holds_the_new_version_already_waits_for_it(slow_reading):
     may_finish.clear()
     reader = Thread(target=_version_in_a_thread)
     reader.start()
-    assert is_reading.wait(timeout=10)
-    Timer(0.2, may_finish.set).start()
+    assert is_reading.wait(timeout=60)
+    meanwhile = Timer(0.2, may_finish.set)
+    meanwhile.start()
 
     version = publication.current(ALIAS, at_least=2).version
+    meanwhile.join()
     reader.join()
 
     assert version == 2
