@@ -10,8 +10,18 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connections
+from hypothesis import HealthCheck, settings
 
 from shards.models import Shard
+
+# Every run tries the same examples, and a slow machine is no failure.
+settings.register_profile(
+    "constellation",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("constellation")
 
 
 @pytest.fixture
