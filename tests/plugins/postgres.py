@@ -6,6 +6,7 @@ the environment. The controller owns the server; xdist's workers inherit its add
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -29,9 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if IS_WORKER:
         return
     _remove_abandoned_homes()
-    lock = _hold(HOME)
-    assert lock, "a home of its own was made for this process"
-    config.add_cleanup(lock.close)
+    config.add_cleanup(_hold_our_own().close)
     # Registered first, so that an interrupted start is cleaned up as well.
     config.add_cleanup(_remove_home)
     # Being told to end is being interrupted: pytest then still cleans up.
@@ -56,9 +55,19 @@ def _remove_home() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 
 
-def _hold(home: Path) -> TextIO | None:
-    """Lock a home for as long as this process lives; None if another one does."""
-    lock = (home / "suite.lock").open("w")
+def _hold_our_own() -> TextIO:
+    """Lock the home for as long as this process lives."""
+    # Under another name until it is locked: nobody may find it free before.
+    draft = HOME / "suite.lock.new"
+    lock = draft.open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    draft.rename(HOME / "suite.lock")
+    return lock
+
+
+def _hold(lock_file: Path) -> TextIO | None:
+    """Lock a home that nobody holds; None if another process does."""
+    lock = lock_file.open("r")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -70,10 +79,13 @@ def _hold(home: Path) -> TextIO | None:
 def _remove_abandoned_homes() -> None:
     """Homes of runs that were killed: their locks are free, their servers ended."""
     for lock_file in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/suite.lock"):
-        home = lock_file.parent
-        if home.stat().st_uid == os.geteuid() and (lock := _hold(home)):
-            lock.close()
-            shutil.rmtree(home, ignore_errors=True)
+        # Suppressed: another run, starting as well, was quicker.
+        with contextlib.suppress(FileNotFoundError):
+            if lock_file.stat().st_uid != os.geteuid():
+                continue
+            if lock := _hold(lock_file):
+                shutil.rmtree(lock_file.parent, ignore_errors=True)
+                lock.close()
 
 
 HOME = Path(os.environ["CONSTELLATION_HOME"]) if IS_WORKER else _make_home()

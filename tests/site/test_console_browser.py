@@ -28,6 +28,8 @@ CHROMIUM_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: A busy machine takes its time to draw a page.
+PATIENCE_MILLISECONDS = 180_000
 PAGES = [
     "/admin/",
     "/admin/shards/shard/",
@@ -58,7 +60,9 @@ def browser(live_server, fleet) -> Iterator[Browser]:
     # After the fleet: while Playwright's event loop runs, Django refuses the ORM.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
+            executable_path="/usr/bin/chromium",
+            args=CHROMIUM_OPTIONS,
+            timeout=PATIENCE_MILLISECONDS,
         )
         yield browser
         browser.close()
@@ -69,6 +73,7 @@ def test_console_is_quiet_and_offline_in_the_dark(browser, live_server, width):
     page = browser.new_page(
         viewport={"width": width, "height": 900}, color_scheme="dark"
     )
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
     complaints: list[str] = []
     strangers: list[str] = []
     page.on(
@@ -101,6 +106,7 @@ def test_console_is_quiet_and_offline_in_the_dark(browser, live_server, width):
 
 def test_new_key_is_copied_with_one_click(browser, live_server):
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
     _log_in(page, live_server.url)
     page.goto(f"{live_server.url}/admin/shards/enrolmentbatch/add/")
     page.fill("#id_name", "Kitchens")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from sync.schema.document import document, operations_of
-from tests.site.test_console_browser import CHROMIUM_OPTIONS
+from tests.site.test_console_browser import CHROMIUM_OPTIONS, PATIENCE_MILLISECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -19,9 +19,12 @@ def test_page_shows_every_operation_and_asks_nobody_else(live_server):
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS
+            executable_path="/usr/bin/chromium",
+            args=CHROMIUM_OPTIONS,
+            timeout=PATIENCE_MILLISECONDS,
         )
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
         page.on(
             "console",
             lambda message: (

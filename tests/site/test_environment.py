@@ -130,22 +130,21 @@ def test_own_databases_need_a_secret_key_of_their_own(monkeypatch, tmp_path):
         secret.secret_key(tmp_path)
 
 
-def test_demo_settings_hold_for_every_process_of_the_home(monkeypatch, tmp_path):
+@pytest.fixture
+def demo_settings(monkeypatch, tmp_path):
+    """A home whose demonstration says that X is 5."""
     (tmp_path / "demo.env").write_text("X=5\n")
     monkeypatch.setenv("CONSTELLATION_HOME", str(tmp_path))
     environment._demo_settings.cache_clear()
+    yield
+    environment._demo_settings.cache_clear()
 
+
+def test_demo_settings_hold_for_every_process_of_the_home(demo_settings):
     assert environment.integer("X", 50, at_least=2) == 5
 
-    environment._demo_settings.cache_clear()
 
-
-def test_the_environment_wins_over_demo_settings(monkeypatch, tmp_path):
-    (tmp_path / "demo.env").write_text("X=5\n")
-    monkeypatch.setenv("CONSTELLATION_HOME", str(tmp_path))
+def test_the_environment_wins_over_demo_settings(demo_settings, monkeypatch):
     monkeypatch.setenv("X", "7")
-    environment._demo_settings.cache_clear()
 
     assert environment.integer("X", 50, at_least=2) == 7
-
-    environment._demo_settings.cache_clear()

@@ -314,7 +314,7 @@ def test_demo_runs_stops_and_finds_its_data_again(up_home):
         check_that_a_new_tv_learns_from_others(first, up_home)
         assert (
             "constellation_sync_requests_total"
-            in httpx.get(first.metrics_url, trust_env=False).text
+            in httpx.get(first.metrics_url, trust_env=False, timeout=120).text
         )
         family = first.processes()
         assert len(family) > 10
@@ -326,7 +326,7 @@ def test_demo_runs_stops_and_finds_its_data_again(up_home):
 
     second = Running(up_home, rest, metrics, "--demo", "--tvs", "500")
     try:
-        second.wait_until_ready(60)
+        second.wait_until_ready()
         assert "Creating the PostgreSQL data directory" not in second.output
         assert "first federation round" not in second.output
         assert check_that_it_serves(second) >= version
@@ -334,12 +334,12 @@ def test_demo_runs_stops_and_finds_its_data_again(up_home):
         family = second.processes()
     finally:
         second.end(signal.SIGKILL)
-    wait_for(lambda: not any(map(runs, family)), seconds=40)
+    wait_for(lambda: not any(map(runs, family)))
 
 
 def check_that_it_serves(running: Running) -> int:
     """Probes, console, API and metrics; return the published version."""
-    with httpx.Client(base_url=running.url, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=120) as client:
         assert client.get("/health/ready").status_code == 200
         assert client.get("/", follow_redirects=True).url.path == "/admin/login/"
         version = int(client.get("/api/v1/info").json()["global_version"])
@@ -358,7 +358,7 @@ def check_that_a_new_tv_learns_from_others(running: Running, home: Path) -> None
         "sample_count": 5,
     }
     delta = {"patterns_added": [pattern], "local_version": 1}
-    with httpx.Client(base_url=running.url, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=120) as client:
         tv = client.post("/api/v1/devices", json={"enrolment_key": enrolment_key})
         assert tv.status_code == 201, tv.text
         device_id, token = tv.json()["device_id"], tv.json()["token"]
@@ -377,7 +377,7 @@ def log_in(running: Running) -> None:
     """With the login that the banner shows."""
     found = re.search(r"Login +(\S+) / (\S+)", running.output)
     assert found
-    with httpx.Client(base_url=running.url, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=120) as client:
         page = client.get("/admin/login/")
         answer = client.post(
             "/admin/login/?next=/admin/",
