@@ -35,7 +35,30 @@ def _databases(control_url: str, shard_urls: list[str]) -> dict[str, dict[str, A
     entries = {"default": _entry("POSTGRES_URL", control_url)}
     for shard_id, url in enumerate(shard_urls):
         entries[f"shard_{shard_id:03d}"] = _entry("SHARD_POSTGRES_URLS", url)
+    _refuse_shared(list(entries.values()))
     return entries
+
+
+def _refuse_shared(entries: list[dict[str, Any]]) -> None:
+    """Two shards in one database would count each other's TVs as their own."""
+    places: dict[tuple[str, ...], str] = {}
+    for position, entry in enumerate(entries, start=-1):
+        place = "POSTGRES_URL" if position < 0 else f"position {position}"
+        other = places.setdefault(_identity(entry), place)
+        if other != place:
+            raise ImproperlyConfigured(
+                f"SHARD_POSTGRES_URLS names the database of {other} again at {place} "
+                f"(counted from 0): {entry['NAME']}. Accepted: a database of its own "
+                "for every shard."
+            )
+
+
+def _identity(entry: dict[str, Any]) -> tuple[str, ...]:
+    """What makes two URLs the same database, whoever logs in."""
+    options = entry["OPTIONS"]
+    host = str(entry["HOST"] or options.get("host", "")).lower()
+    port = str(entry["PORT"] or options.get("port", "") or 5432)
+    return host, port, str(entry["NAME"])
 
 
 def _entry(name: str, url: str) -> dict[str, Any]:

@@ -105,6 +105,40 @@ def test_each_shard_url_becomes_an_alias_in_order(monkeypatch, tmp_path):
     assert (entries["shard_001"]["HOST"], entries["shard_001"]["NAME"]) == ("b", "two")
 
 
+@pytest.mark.parametrize(
+    ("control", "shards", "places"),
+    [
+        ("b/control", ["tv@a/one", "tv@a/two", "tv@a/one"], ("position 0", "2")),
+        ("b/control", ["tv@a/one", "admin:x@A:5432/one"], ("position 0", "1")),
+        ("b/control", ["/one?host=/run/pg", "/one?host=/run/pg"], ("position 0", "1")),
+        ("a/one", ["tv@a/two", "tv@a/one"], ("POSTGRES_URL", "1")),
+    ],
+)
+def test_every_shard_has_a_database_of_its_own(
+    monkeypatch, tmp_path, control, shards, places
+):
+    monkeypatch.setenv("POSTGRES_URL", f"postgresql://{control}")
+    urls = ",".join(f"postgresql://{shard}" for shard in shards)
+    monkeypatch.setenv("SHARD_POSTGRES_URLS", urls)
+
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        database_settings.databases(tmp_path)
+
+    first, second = places
+    assert "SHARD_POSTGRES_URLS" in str(refusal.value)
+    assert f"of {first} again at position {second} " in str(refusal.value)
+
+
+def test_databases_of_one_name_on_several_servers_are_several(monkeypatch, tmp_path):
+    urls = ["tv@a/one", "tv@b/one", "tv@a:5433/one", "/one?host=/run/pg"]
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://tv@control/one")
+    monkeypatch.setenv(
+        "SHARD_POSTGRES_URLS", ",".join(f"postgresql://{url}" for url in urls)
+    )
+
+    assert len(database_settings.databases(tmp_path)) == 5
+
+
 @pytest.mark.parametrize("url", ["mysql://tv@a/one", "postgresql://tv@a/", "one"])
 def test_what_is_no_postgresql_url_is_refused(url):
     with pytest.raises(ImproperlyConfigured, match="Accepted: postgresql://"):
