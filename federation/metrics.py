@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from federation.models import FederationRound
 from federation.report import DRY_RUN, RoundReport
 
 _ROUNDS = Counter(
@@ -47,6 +49,25 @@ def record(report: RoundReport) -> None:
         _PATTERNS.set(report.pattern_count)
         _TRENDS.set(report.trend_count)
         _PUBLISHED_AT.set_to_current_time()
+
+
+@contextmanager
+def counting_breakdowns(told: FederationRound) -> Iterator[None]:
+    """Count a round that ends by an exception as well, by what came of it."""
+    begun = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        if told.status != DRY_RUN:
+            _ROUNDS.labels(_outcome(told)).inc()
+            _DURATION_SECONDS.observe(time.monotonic() - begun)
+        raise
+
+
+def _outcome(told: FederationRound) -> str:
+    # Lost to another process or without a control database, it could not be closed.
+    is_open = told.status == FederationRound.Status.RUNNING
+    return FederationRound.Status.ABANDONED if is_open else told.status
 
 
 @contextmanager

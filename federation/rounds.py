@@ -67,11 +67,12 @@ def run_round(
                 parameters={**asdict(thresholds), "shards": sorted(asked)}
             )
         run = _Reading(told, shards, asked, thresholds, progress)
-        if dry_run:
-            run.rehearse()
-        else:
-            run.carry_out(should_stop)
-        report = run.report()
+        with metrics.counting_breakdowns(told):
+            if dry_run:
+                run.rehearse()
+            else:
+                run.carry_out(should_stop)
+            report = run.report()
     metrics.record(report)
     return report
 

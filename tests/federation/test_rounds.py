@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from federation import history, lease, publication, publish, rounds, selectors
 from federation.exceptions import RoundAlreadyRunning, RoundLost
@@ -336,6 +337,39 @@ def test_a_bug_closes_the_round_and_is_raised(shards, monkeypatch):
 
     told = FederationRound.objects.get()
     assert (told.status, told.problem) == ("abandoned", "ZeroDivisionError: of course")
+
+
+@pytest.mark.parametrize(("dry_run", "counted"), [(False, 1), (True, 0)])
+def test_a_round_that_breaks_down_is_counted(shards, monkeypatch, dry_run, counted):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("of course")
+
+    monkeypatch.setattr("federation.merge.conclude", broken)
+    before = abandoned_count()
+
+    with pytest.raises(ZeroDivisionError):
+        rounds.run_round(dry_run=dry_run)
+
+    assert abandoned_count() == before + counted
+
+
+def test_a_round_that_is_lost_is_counted(shards, run_out):
+    def take_over(step: str, done: int, total: int) -> None:
+        if step == "merging":
+            run_out()
+            lease.open_round()
+
+    before = abandoned_count()
+
+    with pytest.raises(RoundLost):
+        rounds.run_round(progress=take_over)
+
+    assert abandoned_count() == before + 1
+
+
+def abandoned_count() -> float:
+    name = "constellation_federation_rounds_total"
+    return REGISTRY.get_sample_value(name, {"status": "abandoned"}) or 0.0
 
 
 def test_a_version_is_out_even_if_the_answer_to_the_commit_is_lost(shards, monkeypatch):
