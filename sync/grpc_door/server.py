@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import grpc
 from django.conf import settings
-from django.db import close_old_connections
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sync.grpc_door.servicer import SERVICE, Servicer
-from sync.grpc_door.workers import Workers
+from sync.grpc_door.workers import DatabaseThreads, Workers
 
 #: How often health is asked anew.
 HEALTH_INTERVAL = timedelta(seconds=5)
@@ -87,7 +86,7 @@ class DoorServer:
     ) -> None:
         self._is_ready = is_ready
         self._health_interval = health_interval
-        self._probes = ThreadPoolExecutor(1, thread_name_prefix="grpc-health")
+        self._probes = DatabaseThreads(1, "grpc-health")
         self._servicer = Servicer(Workers(executor, threads=threads))
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
@@ -125,11 +124,7 @@ class DoorServer:
 
     async def _tell_health(self) -> None:
         loop = asyncio.get_running_loop()
-        is_ready = await loop.run_in_executor(self._probes, self._ask)
+        is_ready = await loop.run_in_executor(self._probes, self._is_ready)
         status = _HEALTH.SERVING if is_ready else _HEALTH.NOT_SERVING
         for name in _NAMES:
             await self._health.set(name, status)
-
-    def _ask(self) -> bool:
-        close_old_connections()
-        return self._is_ready()

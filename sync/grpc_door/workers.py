@@ -1,4 +1,4 @@
-"""Threads in which calls are worked on, each with connections of its own.
+"""Threads in which calls are worked on, each with database connections of its own.
 
 What comes when all are busy waits; what comes when too much waits is turned away at
 once. A call whose caller gives up while it waits is never begun.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
 
 from django.db import close_old_connections
 
@@ -19,6 +20,19 @@ from sync.grpc_door.calls import Call
 WAITING_PER_THREAD = 32
 
 Work = Callable[[Call], bytes]
+
+
+class DatabaseThreads(ThreadPoolExecutor):
+    """Do before and after each call what Django does for each request.
+
+    Connections are kept, but one that broke is closed, and a kept one is asked whether
+    it still answers.
+    """
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        return super().submit(_with_good_connections, fn, *args, **kwargs)
 
 
 class Workers:
@@ -46,12 +60,17 @@ class Workers:
 
 
 def _do(work: Work, call: Call) -> bytes:
-    # As Django does before and after each request: connections are kept, but one that
-    # broke is closed, and a kept one asked whether it still answers.
-    close_old_connections()
     try:
         return work(call)
     except Exception as exc:
         raise refusals.known(exc) from exc
+
+
+def _with_good_connections(
+    function: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Any:
+    close_old_connections()
+    try:
+        return function(*args, **kwargs)
     finally:
         close_old_connections()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 from shards import tokens
 from shards.models import Device, Shard
 from sync.schema.document import document
-from tests.sync import contract
+from tests.sync import contract, grpc_client
 from tests.sync.television import Television
 
 EnrolTv = Callable[..., Television]
@@ -24,6 +24,12 @@ EnrolTv = Callable[..., Television]
 def wire() -> str:
     """What TVs speak; modules that run their cases through all doors override it."""
     return "json"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _grpc_ends_with_the_tests() -> Iterator[None]:
+    yield
+    grpc_client.close()
 
 
 @pytest.fixture

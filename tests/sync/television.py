@@ -1,4 +1,4 @@
-"""A TV of a test: it speaks to the real address, through Django's test client."""
+"""A TV of a test: it speaks to the real address, over HTTP or gRPC."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+import grpc
 import numpy as np
 import orjson
 import zstandard
 from django.test import Client
 
 from patterns.models import Pattern
+from tests.sync import grpc_client
 from tests.sync.binary import PROTOBUF, sync_document, sync_message
 
 SYNC = "/api/v1/sync"
 
 
 #: What the same cases are run through; see the fixture ``wire``.
-WIRES = ["json", "protobuf"]
+WIRES = ["json", "protobuf", "grpc"]
 
 
 def decoded(response: Any) -> bytes:
@@ -79,7 +81,8 @@ class Television:
     #: The last version it sent and heard an answer to.
     local_version: int = 0
     client: Client = field(default_factory=Client)
-    #: "json", or "protobuf": then documents go as messages, and come back from them.
+    #: "json", or "protobuf" or "grpc": then documents go as messages, and come back
+    #: from them.
     wire: str = "json"
 
     @property
@@ -123,10 +126,20 @@ class Television:
             data = sync_message(asked).SerializeToString()
         content_type = headers.pop("content_type", media_type)
         sent = {"authorization": self.authorization} | headers
+        if self.wire == "grpc":
+            return self._call(data, **sent)
         response = self._send(data, content_type=content_type, headers=sent)
         if response["Content-Type"] == PROTOBUF:
             response.json = lambda: sync_document(decoded(response))
         return response
+
+    def _call(self, data: bytes, *, authorization: str) -> Any:
+        """Call ``Sync``, and put the answer in HTTP's words."""
+        answer = grpc_client.client().call("Sync", data, authorization or None)
+        if answer.grpc_status is grpc.StatusCode.OK:
+            document = sync_document(answer.content)
+            answer.json = lambda: document  # type: ignore[method-assign]
+        return answer
 
     def _send(self, data: bytes, **how: Any) -> Any:
         return self.client.post(SYNC, data, **how)

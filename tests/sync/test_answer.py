@@ -300,6 +300,7 @@ def vectors_in(value):
                 yield from vectors_in(part)
 
 
+@pytest.mark.parametrize("wire", ["json", "protobuf"])
 def test_replies_are_compressed_for_those_who_can_read_it(vega_tv):
     publish(SHARD, version=1, centroids=directions(100))
     body = vega_tv.body(added=[addition(embedding=embedding(3))])

@@ -1,6 +1,6 @@
 """Syncs in any order against a dict: retries, lost replies, resyncs, other TVs.
 
-Hypothesis plays two TVs of one shard, which use the same few pattern ids, through the
+Hypothesis plays three TVs of one shard, which use the same few pattern ids, through the
 real addresses. The oracle is a dict a TV and the contract's own words: rates are exact
 fractions, computed as the contract writes them.
 """
@@ -79,7 +79,8 @@ contents = st.fixed_dictionaries(
     }
 )
 
-tvs = st.sampled_from(["vega_tv", "vega_neighbour"])
+TVS = ["vega_tv", "vega_neighbour", "vega_newcomer"]
+tvs = st.sampled_from(TVS)
 
 
 @dataclass
@@ -159,7 +160,7 @@ def undone(alias: str) -> Iterator[None]:
 
 
 class SyncMachine(RuleBasedStateMachine):
-    """Two TVs, one shard, everything that may happen between them and the server."""
+    """Three TVs, one shard, everything that may happen between them and the server."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,8 +169,8 @@ class SyncMachine(RuleBasedStateMachine):
             self.undo.enter_context(undone(alias))
         name = f"batch {np.random.default_rng().integers(1 << 60)}"
         self.key = batches.create_batch(name=name).enrolment_key
-        # One speaks JSON, the other protobuf.
-        names = zip(("vega_tv", "vega_neighbour"), WIRES, strict=True)
+        # Each speaks another wire.
+        names = zip(TVS, WIRES, strict=True)
         self.tv = {name: self.enrol(wire=wire) for name, wire in names}
         self.oracle = {name: Oracle() for name in self.tv}
 

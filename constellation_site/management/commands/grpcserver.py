@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from constellation_site import environment, health
 from shards.stopping import NOTICE_SECONDS, StopFlag
 from sync.grpc_door.server import Certificate, DoorServer
+from sync.grpc_door.workers import DatabaseThreads
 
 #: For threads that are still at work when nobody waits for their answer any more.
 LAST_PATIENCE = timedelta(seconds=2)
@@ -52,7 +53,7 @@ class Command(BaseCommand):
     def handle(self, *, grpc_addr: str, shares_port: bool, **_: Any) -> None:
         address = _address(grpc_addr)
         _check_is_free(address, shares_port=shares_port)
-        executor = ThreadPoolExecutor(settings.REQUEST_THREADS, "grpc-worker")
+        executor = DatabaseThreads(settings.REQUEST_THREADS, "grpc-worker")
         with _stop_requested() as is_stopped:
             asyncio.run(self._serve(address, executor, is_stopped, shares_port))
             _end(executor)
@@ -60,7 +61,7 @@ class Command(BaseCommand):
     async def _serve(
         self,
         address: str,
-        executor: ThreadPoolExecutor,
+        executor: Executor,
         is_stopped: StopFlag,
         shares_port: bool,
     ) -> None:
@@ -129,7 +130,7 @@ def _stop_requested() -> Iterator[StopFlag]:
             signal.signal(number, handler)
 
 
-def _end(executor: ThreadPoolExecutor) -> None:
+def _end(executor: Executor) -> None:
     """Let the threads end; those that a database holds for too long, the process does.
 
     What they would still commit was answered to nobody, and its TV sends it again.

@@ -1,0 +1,207 @@
+"""gRPC for TVs of tests: a real server on a real port, in this process.
+
+What a call does, it does in the thread of the test that waits for its answer, as
+Django's test client does: so it is inside of the test's transactions, and sees what
+the test has changed. Everything before and after that is gRPC's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import orjson
+
+from constellation.v1 import problem_pb2
+from sync.grpc_door.server import DoorServer
+from sync.problems import TYPE_PREFIX
+
+SERVICE = "/constellation.v1.SyncService/"
+PROBLEM_JSON = "application/problem+json"
+
+#: Longer than anything takes; a test that hangs should say where.
+TIMEOUT_SECONDS = 60
+
+
+class WaitingThreads(Executor):
+    """Lets whoever waits for a call work on it, or on another's."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._something_new = threading.Condition()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as exc:
+                future.set_exception(exc)
+
+        with self._something_new:
+            self._jobs.append(work)
+            self._something_new.notify_all()
+        return future
+
+    def work_until_done(self, call: Any) -> None:
+        call.add_done_callback(self._notify)
+        while not call.done():
+            with self._something_new:
+                assert self._something_new.wait_for(
+                    lambda: self._jobs or call.done(), TIMEOUT_SECONDS
+                )
+                job = self._jobs.popleft() if self._jobs else None
+            if job is not None:
+                job()
+
+    def work(self, count: int) -> None:
+        """Work on so many calls, which may not have come yet."""
+        for _ in range(count):
+            with self._something_new:
+                assert self._something_new.wait_for(lambda: self._jobs, TIMEOUT_SECONDS)
+                job = self._jobs.popleft()
+            job()
+
+    def wait_for_jobs(self, count: int) -> None:
+        with self._something_new:
+            assert self._something_new.wait_for(
+                lambda: len(self._jobs) >= count, TIMEOUT_SECONDS
+            )
+
+    def _notify(self, _call: Any) -> None:
+        with self._something_new:
+            self._something_new.notify_all()
+
+
+class Door:
+    """A server in a thread of its own."""
+
+    def __init__(self, executor: Executor, **parts: Any) -> None:
+        self._executor = executor
+        self._parts: dict[str, Any] = {"threads": 4, "is_ready": lambda: True} | parts
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.port = self.run(self._start())
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def run(self, coroutine: Any) -> Any:
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result(TIMEOUT_SECONDS)
+
+    async def _start(self) -> int:
+        self.server = DoorServer(self._executor, **self._parts)
+        return await self.server.start("127.0.0.1:0")
+
+    def stop(self, grace: timedelta = timedelta(0)) -> None:
+        self.run(self.server.stop(grace))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(TIMEOUT_SECONDS)
+        self._loop.close()
+
+
+class Answer:
+    """What gRPC said, in the words of HTTP, so that tests can compare."""
+
+    def __init__(self, call: Any) -> None:
+        self.grpc_status = call.code()
+        self.details = call.details() or ""
+        self.trailing = dict(call.trailing_metadata() or ())
+        self.content: bytes = call.result() if call.exception() is None else b""
+        if self.grpc_status is grpc.StatusCode.OK:
+            self.status_code = 200
+            self._headers = {"Content-Type": "application/protobuf"}
+            return
+        assert "constellation-problem-bin" in self.trailing, (call.code(), self.details)
+        self.problem = problem_document(self.trailing["constellation-problem-bin"])
+        assert self.trailing["code"] == self.problem["code"]
+        assert self.details == self.problem["detail"]
+        retry_after = self.trailing.get("retry-after")
+        told = self.problem.get("retry_after_seconds")
+        assert retry_after == (None if told is None else str(told))
+        self.content = orjson.dumps(self.problem)
+        self.status_code = self.problem["status"]
+        self._headers = {"Content-Type": PROBLEM_JSON}
+
+    def __getitem__(self, header: str) -> str:
+        return self._headers[header]
+
+    def get(self, header: str, default: Any = None) -> Any:
+        return self._headers.get(header, default)
+
+    def json(self) -> Any:
+        return self.problem
+
+
+def problem_document(message: bytes) -> dict[str, Any]:
+    """Read a ``Problem`` as the problem+json that it stands for."""
+    problem = problem_pb2.Problem.FromString(message)
+    document: dict[str, Any] = {
+        field.name: value
+        for field, value in problem.ListFields()
+        if field.name != "facts"
+    }
+    document |= {name: orjson.loads(value) for name, value in problem.facts.items()}
+    return document | {
+        "type": TYPE_PREFIX + problem.code,
+        "title": problem.code.replace("_", " ").capitalize(),
+    }
+
+
+class Client:
+    """A TV's connection, kept for all of them."""
+
+    def __init__(self) -> None:
+        self.threads = WaitingThreads()
+        self.door = Door(self.threads)
+        self.channel = grpc.insecure_channel(self.door.target)
+
+    def start(
+        self, method: str, body: bytes, authorization: str | None = None, **how: Any
+    ) -> Any:
+        metadata = () if authorization is None else (("authorization", authorization),)
+        multicallable: Any = self.channel.unary_unary(SERVICE + method)
+        return multicallable.future(
+            body, metadata=metadata, **{"timeout": TIMEOUT_SECONDS} | how
+        )
+
+    def call(
+        self, method: str, body: bytes, authorization: str | None = None, **how: Any
+    ) -> Answer:
+        call = self.start(method, body, authorization, **how)
+        self.threads.work_until_done(call)
+        return Answer(call)
+
+    def close(self) -> None:
+        self.channel.close()
+        self.door.stop()
+
+
+_client: Client | None = None
+
+
+def client() -> Client:
+    """Give the one client of this process, started with its server when first asked."""
+    global _client
+    if _client is None:
+        _client = Client()
+    return _client
+
+
+def close() -> None:
+    global _client
+    if _client is not None:
+        _client.close()
+        _client = None
