@@ -106,3 +106,20 @@ class NextKeyNotAnnounced(ConstellationError):
         "No publication has announced key {key_id} yet: run a round, and give the TVs "
         "time to fetch its manifest."
     )
+
+
+class SigningKeyUnknown(ConstellationError):
+    code = "signing_key_unknown"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = (
+        "The key in this process's CONSTELLATION_HOME is {key_id}, and TVs know "
+        "{known}. Publish where that one is, or set BUNDLE_SIGNING_KEY."
+    )
+
+
+class BundleUnknown(ConstellationError):
+    code = "bundle_unknown"
+    http_status = HTTPStatus.NOT_FOUND
+    grpc_status = "NOT_FOUND"
+    message = "There is no bundle at {path}; there are: {known}."

@@ -114,3 +114,17 @@ class BadRequest(ConstellationError):
     http_status = HTTPStatus.BAD_REQUEST
     grpc_status = "INVALID_ARGUMENT"
     message = "The request isn't well-formed."
+
+
+class PreconditionFailed(ConstellationError):
+    code = "precondition_failed"
+    http_status = HTTPStatus.PRECONDITION_FAILED
+    grpc_status = "FAILED_PRECONDITION"
+    message = "{field} names something else than what is here: {accepted}."
+
+
+class RangeNotSatisfiable(ConstellationError):
+    code = "range_not_satisfiable"
+    http_status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    grpc_status = "OUT_OF_RANGE"
+    message = "{field} asks for none of the bytes there are. Accepted: {accepted}."

@@ -73,6 +73,8 @@ def response(error: ConstellationError) -> ProblemResponse:
         answer["Allow"] = error.facts["accepted"]
     if isinstance(error, exceptions.UnsupportedEncoding):
         answer["Accept-Encoding"] = ", ".join(ACCEPTED_ENCODINGS)
+    if isinstance(error, exceptions.RangeNotSatisfiable):
+        answer["Content-Range"] = f"bytes */{error.facts['limit']}"
     if isinstance(error, exceptions.UnsupportedMediaType):
         answer["Accept"] = error.facts["accepted"]
     return answer

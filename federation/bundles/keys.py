@@ -22,6 +22,7 @@ from federation.exceptions import (
     KeysFromEnvironment,
     NextKeyMissing,
     NextKeyNotAnnounced,
+    SigningKeyUnknown,
 )
 from shards.databases import CONTROL_ALIAS
 
@@ -47,8 +48,19 @@ class Seeds:
 
 
 def ring() -> KeyRing:
-    """Give the keys of this installation; the first of them is made when missing."""
-    return _seeds().ring()
+    """Give the keys of this installation; the first of them is made when missing.
+
+    Raises ``SigningKeyUnknown`` if TVs know others: a process with a home of its own
+    must not publish what no TV would believe. The environment's word is taken.
+    """
+    held = _seeds().ring()
+    if not settings.BUNDLE_SIGNING_KEY:
+        announced = [key.key_id for key in serving.announced_keys(CONTROL_ALIAS)]
+        if announced and held.current.key_id not in announced:
+            raise SigningKeyUnknown(
+                key_id=held.current.key_id, known=", ".join(announced)
+            )
+    return held
 
 
 def new_seed() -> str:

@@ -102,16 +102,10 @@ def kept_versions(alias: str) -> list[int]:
     )
 
 
-def names_of(alias: str, version: int) -> list[str]:
-    """List what a served version has at its own addresses."""
-    prefix = f"publications/{version}/"
-    paths = (
-        _published(alias)
-        .filter(version=version, path__startswith=prefix)
-        .order_by("name")
-        .values_list("path", flat=True)
-    )
-    return [path.removeprefix(prefix) for path in paths]
+def paths_below(alias: str, directory: str, *, limit: int) -> list[str]:
+    """List some of the paths that are served below a directory, in order."""
+    below = _published(alias).filter(path__startswith=directory).order_by("path")
+    return list(below.values_list("path", flat=True).distinct()[:limit])
 
 
 def paths_of(alias: str, version: int) -> dict[str, str]:

@@ -100,12 +100,48 @@ def _publication() -> Schema:
     return parts.obj(
         {
             "global_version": parts.version(
-                "Its version; 0 before the first, and then nothing else is told.",
+                "Its version; 0 before the first, and then little else is told.",
                 example=18,
             ),
+            "codebook_version": parts.version(
+                "The codebook of its codes; 0 while there is none.", example=4
+            ),
             **about,
+            "urls": _urls(),
         },
-        optional=list(about),
+        optional=[*about, "urls"],
+    )
+
+
+def _urls() -> Schema:
+    def url(description: str, path: str) -> Schema:
+        return parts.uri(description, example=f"https://cdn.example.com/api/v1/{path}")
+
+    bundles = {
+        name: url(description, f"publications/18/{name}")
+        for name, description in {
+            "manifest": "The signed list of all others.",
+            "patterns": "All global patterns.",
+            "links": "Which contents are found in the same TVs.",
+            "items": "Names of the ordinals in the others.",
+            "catalogue": "The pages of the content catalogue.",
+        }.items()
+    }
+    bundles["codebook"] = url("The codebook, once there is one.", "codebooks/4")
+    region = url("The trends of that region.", "publications/18/trends/eu")
+    return parts.obj(
+        {
+            **bundles,
+            "trends": {
+                "type": "object",
+                "description": "By region, those that have any; `global`, the whole "
+                "fleet, always.",
+                "additionalProperties": region,
+                "examples": [{"eu": region["examples"][0]}],
+            },
+        },
+        description="Where its bundles are, the same for every TV.",
+        optional=list(bundles),
     )
 
 
@@ -119,6 +155,14 @@ def _info() -> Schema:
                     "The publication that is current; 0 before the first, null while "
                     "it can't be found out.",
                     example=18,
+                )
+            ),
+            "bundle_keys": parts.nullable(
+                parts.array(
+                    _bundle_key(),
+                    "Public keys of manifests, as the current one announces them; null "
+                    "while they can't be found out. A TV pins what it was made with, "
+                    "not what it finds here.",
                 )
             ),
             "media_types": parts.array(
@@ -144,6 +188,26 @@ def _info() -> Schema:
                     "max": parts.whole("Seconds.", example=900),
                 },
                 description="How soon, and how late, TVs are asked to come back.",
+            ),
+        }
+    )
+
+
+def _bundle_key() -> Schema:
+    return parts.obj(
+        {
+            "key_id": parts.text(
+                "`k`, and 16 hexadecimal digits of the key's SHA-256.",
+                example="kd75a980182b10ab7",
+            ),
+            "public_key": parts.text(
+                "Ed25519: 32 bytes in base64.",
+                example="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            ),
+            "status": parts.choice(
+                "Signs now; will sign next; signs as well, until it is retired.",
+                ["current", "next", "former"],
+                example="current",
             ),
         }
     )

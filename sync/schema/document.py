@@ -13,6 +13,7 @@ from drf_spectacular.openapi import AutoSchema
 from sync.problems import MEDIA_TYPE
 from sync.schema import (
     about,
+    bundles,
     catalogue,
     devices,
     operations,
@@ -24,11 +25,12 @@ from sync.schema import (
 from sync.schema.operations import Operation, Operations
 
 #: In the order in which somebody who meets the API wants to read them.
-SUBJECTS = (devices, syncing, catalogue, about, operators)
+SUBJECTS = (devices, syncing, bundles, catalogue, about, operators)
 
 TAGS = {
     devices.TAG: "A TV gets a home and a token, and is forgotten.",
     syncing.TAG: "What a TV learned goes in, what everyone learned comes out.",
+    bundles.TAG: "What everyone learned, whole, as signed files for caches.",
     catalogue.TAG: "The catalogue, written by operators and read by TVs.",
     about.TAG: "What this server is, and what it has published.",
     operators.TAG: "What operators and their scripts read.",

@@ -45,6 +45,7 @@ ANYWHERE = frozenset(
 
 #: What a 406 or a 415 of an address says there is.
 JSON_ONLY = "application/json"
+PROTOBUF_ONLY = "application/protobuf, application/x-protobuf"
 JSON_OR_PROTOBUF = "application/json, application/protobuf, application/x-protobuf"
 
 SYNC_URL = "https://shard-3.example/api/v1/sync"
@@ -98,6 +99,18 @@ def permission() -> list[ConstellationError]:
 
 def invalid(field: str, problem: str, accepted: str) -> list[ConstellationError]:
     return [InvalidRequest(field=field, problem=problem, accepted=accepted)]
+
+
+def partial() -> list[ConstellationError]:
+    """What conditions and ranges may come to."""
+    return [
+        exceptions.PreconditionFailed(
+            field="If-Match", accepted='"9f86d081884c7d659a2feaa0c55ad015"'
+        ),
+        exceptions.RangeNotSatisfiable(
+            field="Range", accepted="bytes below 100000", limit=100_000
+        ),
+    ]
 
 
 def control_down() -> list[ConstellationError]:
@@ -230,7 +243,7 @@ def _facts() -> dict[str, Schema]:
         ),
         "limit": parts.whole(
             "The limit that was passed: bytes, levels, fields or patterns, as the code "
-            "and `detail` say.",
+            "and `detail` say. Of a range: how many bytes there are.",
             example=64,
         ),
         "limit_name": parts.choice(
@@ -273,6 +286,11 @@ def _facts() -> dict[str, Schema]:
             "Where the TV's shard answers, if it is known here.", example=SYNC_URL
         ),
         "known": parts.text("What there is instead.", example="0 (vega), 1 (altair)"),
+        "path": parts.text(
+            "The address in question, below `/api/v1/`.", example="publications/18/star"
+        ),
+        "version": parts.version("The publication in question.", example=12),
+        "kept": parts.text("The publications there are.", example="18, 17, 16"),
         "region": parts.text("The region in question.", example="eu"),
         "batch": parts.text("The enrolment batch in question.", example="spring"),
         "max_devices": parts.whole("TVs that the batch may have.", example=5000),
@@ -315,6 +333,8 @@ def _response(
 
 def _headers(status: int) -> dict[str, Any]:
     headers = {"Cache-Control": {"$ref": "#/components/headers/NoStore"}}
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        headers["Content-Range"] = {"$ref": "#/components/headers/ContentRange"}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = {"$ref": "#/components/headers/Challenge"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
 from federation import selectors
+from federation.bundles import serving
 from patterns.context import (
     CONTENT_ID_LENGTH,
     CONTENT_IDS_LIMIT,
@@ -18,6 +20,7 @@ from patterns.context import (
 )
 from patterns.vectors import EMBEDDING_DIMENSIONS
 from shards import reaching
+from shards.databases import CONTROL_ALIAS
 from shards.exceptions import ControlUnavailable
 from sync import encodings, fields, load, parsers, protobuf_wire, replies
 from sync.embeddings import SERVED_ENCODINGS
@@ -40,7 +43,7 @@ def _info() -> dict[str, Any]:
     return {
         "name": "Constellation",
         "version": VERSION,
-        "global_version": _global_version(),
+        **_published(),
         "media_types": [JsonRenderer.media_type, ProtobufRenderer.media_type],
         "embedding_encodings": [each.label for each in SERVED_ENCODINGS],
         "encodings": [*encodings.ACCEPTED_ENCODINGS, "identity"],
@@ -72,10 +75,20 @@ def _info() -> dict[str, Any]:
     }
 
 
-def _global_version() -> int | None:
-    """None while the control database is down: the limits hold all the same."""
+def _published() -> dict[str, Any]:
+    """Null while the control database is down: the limits hold all the same."""
     try:
         with reaching.control():
-            return selectors.current_version()
+            return {
+                "global_version": selectors.current_version(),
+                "bundle_keys": [
+                    {
+                        "key_id": key.key_id,
+                        "public_key": base64.b64encode(key.raw).decode(),
+                        "status": key.status.label,
+                    }
+                    for key in serving.announced_keys(CONTROL_ALIAS)
+                ],
+            }
     except ControlUnavailable:
-        return None
+        return {"global_version": None, "bundle_keys": None}

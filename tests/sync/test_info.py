@@ -82,7 +82,7 @@ def test_info_does_without_the_control_database(client, monkeypatch):
 def test_before_the_first_publication_the_version_is_0(vega_tv):
     response = get_current(vega_tv)
 
-    assert response.json() == {"global_version": 0}
+    assert response.json() == {"global_version": 0, "codebook_version": 0}
 
 
 def test_tv_is_told_what_its_own_shard_has(vega_tv):
