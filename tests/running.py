@@ -66,6 +66,8 @@ class Running:
     ) -> None:
         self.url = f"http://{rest}"
         self.metrics_url = f"http://{metrics}/metrics"
+        with free_ports(1) as (self.grpc_target,):
+            pass
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -77,6 +79,7 @@ class Running:
             [
                 *(sys.executable, "manage.py", "up", *options),
                 *("--rest-addr", rest, "--metrics-addr", metrics),
+                *("--grpc-addr", self.grpc_target),
             ],
             cwd=BASE_DIR,
             env=self.environment,

@@ -13,6 +13,7 @@ def text(options: Options, login: Login, seconds: float) -> str:
     rows = [
         ("Console", f"{options.rest_url}{reverse('admin:index')}"),
         ("Login", _login(login)),
+        ("gRPC", options.grpc_target),
         ("Metrics", options.metrics_url),
         ("Try", f"curl {options.rest_url}/api/v1/info"),
         ("Data", _data(options)),

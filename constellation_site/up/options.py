@@ -14,9 +14,10 @@ DEMO_DEVICES_PER_PATTERN = 5
 class Options:
     home: Path
     rest_address: str
+    grpc_address: str
     metrics_address: str
     workers: int
-    #: request threads of each worker
+    #: request threads of each worker, and of the gRPC server
     threads: int
     federation_interval_seconds: int
     is_demo: bool
@@ -24,7 +25,7 @@ class Options:
 
     @property
     def metrics_directory(self) -> Path:
-        """Where the web workers leave their counters for the observer."""
+        """Where the serving processes leave their counters for the observer."""
         return self.home / "metrics"
 
     @property
@@ -39,6 +40,10 @@ class Options:
     @property
     def rest_url(self) -> str:
         return f"http://{local_address(self.rest_address)}"
+
+    @property
+    def grpc_target(self) -> str:
+        return local_address(self.grpc_address)
 
     @property
     def metrics_url(self) -> str:
@@ -56,6 +61,7 @@ class Options:
             "CONSTELLATION_HOME": str(self.home),
             "DJANGO_SETTINGS_MODULE": "constellation_site.settings",
             "REST_ADDR": self.rest_address,
+            "GRPC_ADDR": self.grpc_address,
             "METRICS_ADDR": self.metrics_address,
             "REQUEST_THREADS": str(self.threads),
             "FEDERATION_INTERVAL_SECS": str(self.federation_interval_seconds),

@@ -31,6 +31,7 @@ def check(options: Options) -> None:
         Door(
             "the API and the console", options.rest_address, "--rest-addr", "REST_ADDR"
         ),
+        Door("gRPC", options.grpc_address, "--grpc-addr", "GRPC_ADDR"),
         Door("metrics", options.metrics_address, "--metrics-addr", "METRICS_ADDR"),
     ]
     deadline = time.monotonic() + PATIENCE.total_seconds()

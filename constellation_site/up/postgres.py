@@ -57,6 +57,7 @@ class Postgres:
     def _needed_connections(self) -> int:
         # Each request thread keeps one open to each database it has needed.
         databases = embedded.shard_count(self._options.home) + 1
-        threads = self._options.workers * self._options.threads
+        serving_processes = self._options.workers + 1  # gRPC's is one
+        threads = serving_processes * self._options.threads
         needed = threads * databases + SPARE_CONNECTIONS
         return max(embedded.MAX_CONNECTIONS, needed)

@@ -34,6 +34,10 @@ def web(options: Options) -> Program:
     )
 
 
+def grpc(options: Options) -> Program:
+    return _manage("grpc", "grpcserver", "--grpc-addr", options.grpc_address)
+
+
 def observer(options: Options) -> Program:
     return _manage("observer", "observe", "--metrics-addr", options.metrics_address)
 

@@ -1,7 +1,7 @@
 """The story of one `up`: check, prepare, run, watch, and stop everything again.
 
 1. Nothing is touched before the ports are free and no other `up` has the home.
-2. PostgreSQL comes first and goes last; the web processes answer before anything
+2. PostgreSQL comes first and goes last; web and gRPC processes answer before anything
    talks to them.
 3. Whatever ends it (a signal, a failure, a child that keeps dying), the same
    `close` runs. A second Ctrl-C makes it quick.
@@ -77,7 +77,7 @@ class House:
             self._terminal.say("Starting PostgreSQL")
             self._postgres.start()
         login = self._prepare()
-        self._terminal.say("Starting the web processes")
+        self._terminal.say("Starting the web and gRPC processes")
         self._start_serving()
         if self._options.is_demo:
             self._play_in()
@@ -121,9 +121,11 @@ class House:
 
     def _start_serving(self) -> None:
         self._supervisor.keep(programs.web(self._options))
+        self._supervisor.keep(programs.grpc(self._options))
         self._supervisor.keep(programs.observer(self._options))
         url = f"{self._options.rest_url}/health/ready"
         readiness.wait(url, meanwhile=self._tend)
+        readiness.wait_for_port(self._options.grpc_target, meanwhile=self._tend)
 
     def _play_in(self) -> None:
         """Give a new installation something to look at; an old one has it."""

@@ -20,11 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from constellation.v1 import device_pb2, pattern_pb2, service_pb2_grpc, sync_pb2
 from constellation_site.up import lease, ports, preparation, supervisor
 from constellation_site.up.errors import UpError
 from constellation_site.up.options import Options, local_address
@@ -57,6 +60,7 @@ def options(home: Path, **changes: Any) -> Options:
     usual = Options(
         home=home,
         rest_address="127.0.0.1:8080",
+        grpc_address="127.0.0.1:50051",
         metrics_address="127.0.0.1:9090",
         workers=2,
         threads=4,
@@ -181,7 +185,7 @@ def test_lines_of_many_processes_stay_whole(screen):
     assert all(re.fullmatch(r"p\d +\| x{50}", line) for line in lines)
 
 
-@pytest.mark.parametrize("option", ["--rest-addr", "--metrics-addr"])
+@pytest.mark.parametrize("option", ["--rest-addr", "--grpc-addr", "--metrics-addr"])
 def test_taken_port_is_named_with_the_option_that_moves_it(
     tmp_path, option, monkeypatch
 ):
@@ -190,9 +194,10 @@ def test_taken_port_is_named_with_the_option_that_moves_it(
         port = holder.getsockname()[1]
         addresses = {
             "--rest-addr": {"rest_address": f"127.0.0.1:{port}"},
+            "--grpc-addr": {"grpc_address": f"127.0.0.1:{port}"},
             "--metrics-addr": {"metrics_address": f"127.0.0.1:{port}"},
         }
-        other = {"rest_address": free, "metrics_address": free}
+        other = {f"{door}_address": free for door in ("rest", "grpc", "metrics")}
 
         with pytest.raises(UpError, match=f"Port {port} is taken") as refusal:
             ports.check(options(tmp_path, **other | addresses[option]))
@@ -312,6 +317,7 @@ def test_demo_runs_stops_and_finds_its_data_again(up_home):
         version = check_that_it_serves(first)
         log_in(first)
         check_that_a_new_tv_learns_from_others(first, up_home)
+        check_that_grpc_serves(first, up_home)
         assert (
             "constellation_sync_requests_total"
             in httpx.get(first.metrics_url, trust_env=False, timeout=120).text
@@ -371,6 +377,43 @@ def check_that_a_new_tv_learns_from_others(running: Running, home: Path) -> None
     assert reply.json()["accepted"]["stored"] == 1
     assert reply.json()["global"]["similar"]
     assert reply.json()["global"]["trending"]
+
+
+def check_that_grpc_serves(running: Running, home: Path) -> None:
+    """The same for a TV that speaks gRPC, and its syncs are counted with the others."""
+    enrolment_key = (home / "fleet_enrolment_key").read_text().strip()
+    with grpc.insecure_channel(running.grpc_target) as channel:
+        health = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(service="constellation.v1.SyncService")
+        )
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        stub = service_pb2_grpc.SyncServiceStub(channel)
+        tv = stub.Enroll(device_pb2.EnrollRequest(enrolment_key=enrolment_key))
+        request = sync_pb2.SyncRequest(
+            device_id=tv.device_id,
+            delta=pattern_pb2.Delta(
+                patterns_added=[
+                    pattern_pb2.PatternAddition(
+                        id=uuid.uuid4().bytes,
+                        int8=bytes([1]) * 384,
+                        success_rate=0.9,
+                        sample_count=5,
+                    )
+                ],
+                local_version=1,
+            ),
+        )
+        token = (("authorization", f"Device {tv.token}"),)
+        reply = stub.Sync(request, metadata=token)
+        with pytest.raises(grpc.RpcError) as refusal:
+            stub.Sync(request)
+    assert reply.accepted.stored == 1
+    assert reply.global_news.similar.id_deltas
+    assert dict(refusal.value.trailing_metadata())["code"] == "token_missing"
+    assert f"gRPC     {running.grpc_target}" in running.output
+    told = '{shard_id="none",status="token_missing"} 1.0'
+    metrics = httpx.get(running.metrics_url, trust_env=False).text
+    assert f"constellation_sync_requests_total{told}" in metrics
 
 
 def log_in(running: Running) -> None:

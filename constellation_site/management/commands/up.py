@@ -21,7 +21,7 @@ DEMO_TVS = 500
 class Command(BaseCommand):
     help = (
         "Start everything in this terminal: the databases (embedded PostgreSQL unless "
-        "POSTGRES_URL is set), migrations, the API and the console, metrics and "
+        "POSTGRES_URL is set), migrations, the API and the console, gRPC, metrics and "
         "hourly federation. For trying it out, for development, and for a single "
         "machine. Ctrl-C stops all of it and keeps the data."
     )
@@ -38,6 +38,13 @@ class Command(BaseCommand):
             type=_address,
             default=settings.REST_ADDR,
             help="where the API and the console answer (REST_ADDR; %(default)s)",
+        )
+        parser.add_argument(
+            "--grpc-addr",
+            metavar="HOST:PORT",
+            type=_address,
+            default=settings.GRPC_ADDR,
+            help="where TVs find gRPC (GRPC_ADDR; %(default)s)",
         )
         parser.add_argument(
             "--metrics-addr",
@@ -58,7 +65,8 @@ class Command(BaseCommand):
             metavar="N",
             type=_at_least_one,
             default=settings.REQUEST_THREADS,
-            help="request threads of each web process (REQUEST_THREADS; %(default)s)",
+            help="request threads of each web process, and of the gRPC server "
+            "(REQUEST_THREADS; %(default)s)",
         )
         parser.add_argument(
             "--federation-interval",
@@ -79,6 +87,7 @@ class Command(BaseCommand):
         wanted = Options(
             home=settings.CONSTELLATION_HOME,
             rest_address=options["rest_addr"],
+            grpc_address=options["grpc_addr"],
             metrics_address=options["metrics_addr"],
             workers=options["workers"],
             threads=options["threads"],
