@@ -61,8 +61,8 @@ def _varint(value: int) -> bytes:
     return bytes(written)
 
 
-def _fields(body: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """List the fields; those of a fixed size, which nobody knows, as 0."""
+def _fields(body: bytes) -> Iterator[tuple[int, int | bytes | None]]:
+    """List the fields; those of a fixed size, which nobody knows, without a value."""
     position = 0
     while position < len(body):
         tag, position = _read_varint(body, position)
@@ -80,7 +80,7 @@ def _fields(body: bytes) -> Iterator[tuple[int, int | bytes]]:
         end = position + size
         if number == 0 or end > len(body):
             raise _malformed()
-        yield number, body[position:end] if kind == _BYTES else 0
+        yield number, body[position:end] if kind == _BYTES else None
         position = end
 
 

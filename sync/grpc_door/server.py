@@ -84,6 +84,7 @@ class DoorServer:
         health_interval: timedelta = HEALTH_INTERVAL,
         shares_port: bool = False,
     ) -> None:
+        self.is_stopping = False
         self._is_ready = is_ready
         self._health_interval = health_interval
         self._probes = DatabaseThreads(1, "grpc-health")
@@ -111,6 +112,7 @@ class DoorServer:
         return port
 
     async def stop(self, grace: timedelta = GRACE) -> None:
+        self.is_stopping = True
         self._telling.cancel()
         await self._health.enter_graceful_shutdown()
         self._servicer.stop_streams()

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import grpc
 import orjson
 
 from constellation.v1 import problem_pb2
-from sync.grpc_door.server import DoorServer
+from sync.grpc_door.server import Certificate, DoorServer
 from sync.problems import TYPE_PREFIX
 
 SERVICE = "/constellation.v1.SyncService/"
@@ -33,22 +35,13 @@ class WaitingThreads(Executor):
     """Lets whoever waits for a call work on it, or on another's."""
 
     def __init__(self) -> None:
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._something_new = threading.Condition()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         future: Future[Any] = Future()
-
-        def work() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(fn(*args, **kwargs))
-            except BaseException as exc:
-                future.set_exception(exc)
-
         with self._something_new:
-            self._jobs.append(work)
+            self._jobs.append((future, partial(fn, *args, **kwargs)))
             self._something_new.notify_all()
         return future
 
@@ -61,55 +54,95 @@ class WaitingThreads(Executor):
                 )
                 job = self._jobs.popleft() if self._jobs else None
             if job is not None:
-                job()
+                _work(*job)
 
     def work(self, count: int) -> None:
         """Work on so many calls, which may not have come yet."""
         for _ in range(count):
+            self.wait_for_jobs(1)
             with self._something_new:
-                assert self._something_new.wait_for(lambda: self._jobs, TIMEOUT_SECONDS)
                 job = self._jobs.popleft()
-            job()
+            _work(*job)
 
-    def wait_for_jobs(self, count: int) -> None:
+    def wait_for_jobs(self, count: int) -> list[Future[Any]]:
+        """Return what stands for them once so many have come; they stay."""
         with self._something_new:
             assert self._something_new.wait_for(
                 lambda: len(self._jobs) >= count, TIMEOUT_SECONDS
             )
+            return [future for future, _ in self._jobs]
 
     def _notify(self, _call: Any) -> None:
         with self._something_new:
             self._something_new.notify_all()
 
 
+def _work(future: Future[Any], function: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(function())
+    except BaseException as exc:
+        future.set_exception(exc)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
 class Door:
     """A server in a thread of its own."""
 
-    def __init__(self, executor: Executor, **parts: Any) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        certificate: Certificate | None = None,
+        **parts: Any,
+    ) -> None:
         self._executor = executor
+        self._certificate = certificate
         self._parts: dict[str, Any] = {"threads": 4, "is_ready": lambda: True} | parts
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.port = self.run(self._start())
+        self.port = self._run(self._start())
 
     @property
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def run(self, coroutine: Any) -> Any:
+    @property
+    def is_stopped(self) -> bool:
+        return self._loop.is_closed()
+
+    def stop(self, grace: timedelta = timedelta(0)) -> None:
+        self.begin_to_stop(grace)()
+
+    def begin_to_stop(
+        self, grace: timedelta = timedelta(seconds=TIMEOUT_SECONDS)
+    ) -> Callable[[], None]:
+        """Tell it to stop; what is returned waits until it has."""
+        stopping = asyncio.run_coroutine_threadsafe(self.server.stop(grace), self._loop)
+
+        def wait() -> None:
+            stopping.result(TIMEOUT_SECONDS)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(TIMEOUT_SECONDS)
+            self._loop.close()
+
+        return wait
+
+    def _run(self, coroutine: Any) -> Any:
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         return future.result(TIMEOUT_SECONDS)
 
     async def _start(self) -> int:
         self.server = DoorServer(self._executor, **self._parts)
-        return await self.server.start("127.0.0.1:0")
-
-    def stop(self, grace: timedelta = timedelta(0)) -> None:
-        self.run(self.server.stop(grace))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(TIMEOUT_SECONDS)
-        self._loop.close()
+        return await self.server.start("127.0.0.1:0", self._certificate)
 
 
 class Answer:
