@@ -53,14 +53,24 @@ def ring() -> KeyRing:
     Raises ``SigningKeyUnknown`` if TVs know others: a process with a home of its own
     must not publish what no TV would believe. The environment's word is taken.
     """
-    held = _seeds().ring()
+    found = held()
     if not settings.BUNDLE_SIGNING_KEY:
         announced = [key.key_id for key in serving.announced_keys(CONTROL_ALIAS)]
-        if announced and held.current.key_id not in announced:
+        if announced and found.current.key_id not in announced:
             raise SigningKeyUnknown(
-                key_id=held.current.key_id, known=", ".join(announced)
+                key_id=found.current.key_id, known=", ".join(announced)
             )
-    return held
+    return found
+
+
+def held() -> KeyRing:
+    """Give the keys of this process, whatever TVs know; no database is asked."""
+    return _seeds().ring()
+
+
+def source() -> str:
+    """Say where the keys are, for people."""
+    return "the environment" if settings.BUNDLE_SIGNING_KEY else str(_path())
 
 
 def new_seed() -> str:
@@ -114,7 +124,7 @@ def _seeds() -> Seeds:
         )
     path = _path()
     if not path.exists():
-        log.warning("signing_key_made", path=str(path))
+        log.info("a signing key was made", path=str(path))
         _write(path, Seeds(current=new_seed()), is_new=True)
     kept = json.loads(path.read_text())
     return Seeds(kept["current"], kept["next"], tuple(kept["former"]))

@@ -198,7 +198,7 @@ def _bundle_key() -> Schema:
         {
             "key_id": parts.text(
                 "`k`, and 16 hexadecimal digits of the key's SHA-256.",
-                example="kd75a980182b10ab7",
+                example="k21fe31dfa154a261",
             ),
             "public_key": parts.text(
                 "Ed25519: 32 bytes in base64.",

@@ -252,7 +252,7 @@ def shared_headers() -> dict[str, Schema]:
             "of byte sequences (RFC 9651).",
             "schema": {
                 "type": "string",
-                "examples": [f"kd75a980182b10ab7=:{'A' * 86}==:"],
+                "examples": [f"k21fe31dfa154a261=:{'A' * 86}==:"],
             },
         },
         "RetryAfter": {
