@@ -199,20 +199,23 @@ def test_too_many_at_once_are_sent_away_unread(vega_tv, monkeypatch):
 
 def test_a_burst_waits_its_turn(vega_tv, monkeypatch):
     """All places are taken, and one is given back a moment later."""
+    monkeypatch.setattr(load, "PATIENCE_SECONDS", 60)
     monkeypatch.setattr(load, "_in_flight", load.in_flight_limit() - 1)
     is_inside, may_leave = threading.Event(), threading.Event()
 
     def hold_the_last_place():
         with load.admitted():
             is_inside.set()
-            may_leave.wait(timeout=10)
+            may_leave.wait(timeout=60)
 
     other = threading.Thread(target=hold_the_last_place)
     other.start()
-    is_inside.wait(timeout=10)
-    threading.Timer(0.1, may_leave.set).start()
+    assert is_inside.wait(timeout=60)
+    moment = threading.Timer(0.1, may_leave.set)
+    moment.start()
 
     reply = vega_tv.sync()
+    moment.join()
     other.join()
 
     assert reply["local_version"] == 1

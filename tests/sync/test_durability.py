@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,6 +26,7 @@ import psycopg
 import pytest
 
 from constellation_site import embedded
+from tests.running import free_ports, wait_for
 from tests.sync.television import addition, update
 
 pytestmark = pytest.mark.slow
@@ -51,9 +52,9 @@ class Installation:
             "SECRET_KEY": "a key for one test and its processes",
             "DJANGO_SETTINGS_MODULE": "constellation_site.settings",
         }
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        with free_ports(1) as (self.address,):
+            host, _, port = self.address.partition(":")
+            self.listening = ["--host", host, "--port", port]
 
     def prepare(self) -> None:
         embedded.set_shard_count(self.home, 1)
@@ -81,7 +82,7 @@ class Installation:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "granian", "--interface", "wsgi"),
-                *("--host", "127.0.0.1", "--port", str(self.port)),
+                *self.listening,
                 *("--workers", "1", "--blocking-threads", "4"),
                 *("--log-level", "error"),
                 "constellation_site.wsgi:application",
@@ -124,6 +125,9 @@ class TirelessTv(threading.Thread):
             while not self.is_stopping:
                 self.version += 1
                 self.keep_sending(uuid4())
+
+    def has_retried_since(self, retries: int) -> bool:
+        return self.retries > retries
 
     def enrol(self) -> None:
         answer = self.http.post(
@@ -179,17 +183,17 @@ def installation() -> Iterator[Installation]:
 @pytest.fixture
 def server(installation: Installation) -> Iterator[str]:
     process = installation.serve()
-    url = f"http://127.0.0.1:{installation.port}"
+    url = f"http://{installation.address}"
     try:
         wait_until_alive(url)
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def wait_until_alive(url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
             httpx.get(f"{url}/health/live").raise_for_status()
@@ -201,7 +205,7 @@ def wait_until_alive(url: str) -> None:
 
 def wait_for_answers(tv: TirelessTv, count: int) -> None:
     target = len(tv.answered) + count
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(tv.answered) < target and time.monotonic() < deadline:
         assert not tv.surprises
         time.sleep(0.01)
@@ -213,12 +217,13 @@ def test_answered_syncs_survive_kill_9_and_retries_count_once(installation, serv
     tv.start()
     for _ in range(KILLS):
         wait_for_answers(tv, 40)
+        retries = tv.retries
         installation.kill_postgres()
-        time.sleep(0.5)
+        wait_for(partial(tv.has_retried_since, retries))
         embedded.start(installation.home, durable=True)
     wait_for_answers(tv, 40)
     tv.is_stopping = True
-    tv.join(timeout=60)
+    tv.join(timeout=300)
 
     assert tv.surprises == []
     assert tv.retries >= KILLS
