@@ -89,12 +89,14 @@ def two_writers(tmp_path, monkeypatch):
         )
         for count in (5, 7)
     ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "written\n"
-    yield writers
-    for writer in writers:
-        writer.communicate()
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "written\n"
+        yield writers
+    finally:
+        for writer in writers:
+            writer.communicate()
 
 
 def test_workers_are_added_up(two_writers):
