@@ -11,30 +11,27 @@ from federation.kernels.quantise import quantise
 
 
 class References:
-    """Turns items into numbers: ordinals, or places in a list of names of its own.
+    """Turns items into numbers: places in a list of names, and ordinals after it.
 
     Parameters
     ----------
+    items : every item that will be referred to.
     ordinals : the ordinal of each item that has one, 1 or more.
     """
 
-    def __init__(self, ordinals: Mapping[str, int]) -> None:
+    def __init__(self, items: Iterable[str], ordinals: Mapping[str, int]) -> None:
+        named = dict.fromkeys(item for item in items if item not in ordinals)
+        #: Of items without an ordinal, in the order in which they appear.
+        self.names = list(named)
+        self._places = {name: place for place, name in enumerate(self.names)}
         self._ordinals = ordinals
-        self._places: dict[str, int] = {}
 
     def to(self, item: str) -> int:
-        """Even: twice the ordinal. Odd: twice the place in ``names``, and one."""
         ordinal = self._ordinals.get(item)
-        if ordinal is not None:
-            return 2 * ordinal
-        return 2 * self._places.setdefault(item, len(self._places)) + 1
+        return self._places[item] if ordinal is None else len(self.names) + ordinal
 
     def all_to(self, items: Iterable[str]) -> list[int]:
         return [self.to(item) for item in items]
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._places)
 
 
 def deltas(ascending: Sequence[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 
 from google.protobuf.message import Message
@@ -21,11 +22,9 @@ def serialised(message: Message) -> bytes:
 def patterns(result: RoundResult, ordinals: Mapping[str, int]) -> bytes:
     """Write all global patterns of a result."""
     rows = result.patterns
-    references = References(ordinals)
-    genres = references.all_to(
-        GENRE_PREFIX + genre for row in rows for genre in row.genre_hints
-    )
-    contents = references.all_to(item for row in rows for item in row.content_ids)
+    genres = [GENRE_PREFIX + genre for row in rows for genre in row.genre_hints]
+    contents = [item for row in rows for item in row.content_ids]
+    references = References(chain(genres, contents), ordinals)
     return serialised(
         bundle_pb2.PatternsBundle(
             id_deltas=columns.deltas([row.cell for row in rows]),
@@ -37,9 +36,9 @@ def patterns(result: RoundResult, ordinals: Mapping[str, int]) -> bytes:
             days_of_week=bytes(row.day_of_week for row in rows),
             content_types=bytes(row.content_type for row in rows),
             genre_counts=columns.counts(row.genre_hints for row in rows),
-            genres=genres,
+            genres=references.all_to(genres),
             content_counts=columns.counts(row.content_ids for row in rows),
-            contents=contents,
+            contents=references.all_to(contents),
             names=references.names,
         )
     )
@@ -49,20 +48,22 @@ def trends(
     region: str, rows: Sequence[ResultTrend], ordinals: Mapping[str, int]
 ) -> bytes:
     """Write the trends of one region, in the order of their rank."""
-    references = References(ordinals)
+    trending = [row.item for row in rows]
+    references = References(trending, ordinals)
     return serialised(
         bundle_pb2.TrendsBundle(
             region=region,
-            references=references.all_to(row.item for row in rows),
+            references=references.all_to(trending),
             scores=columns.fractions_as_uint16([row.score for row in rows]),
             names=references.names,
         )
     )
 
 
-def links(rows: Iterable[ResultLinks], ordinals: Mapping[str, int]) -> bytes:
+def links(rows: Sequence[ResultLinks], ordinals: Mapping[str, int]) -> bytes:
     """Write the whole table of links."""
-    references = References(ordinals)
+    mentioned = chain.from_iterable((row.content_id, *row.related_ids) for row in rows)
+    references = References(mentioned, ordinals)
     numbered = [(references.to(row.content_id), row) for row in rows]
     ordered = sorted(numbered, key=itemgetter(0))
     return serialised(

@@ -44,7 +44,8 @@ def cosines(sent, meant):
 
 def item(reference: int, names) -> str:
     by_ordinal = {ordinal: name for name, ordinal in ORDINALS.items()}
-    return names[reference // 2] if reference % 2 else by_ordinal[reference // 2]
+    n = len(names)
+    return names[reference] if reference < n else by_ordinal[reference - n]
 
 
 def items_by_row(counts, references, names) -> list[list[str]]:
@@ -96,14 +97,14 @@ def test_links_read_back():
 
     heads = [item(each, read.names) for each in accumulate(read.reference_deltas)]
     related = items_by_row(read.related_counts, read.related, read.names)
-    # film-x has no ordinal: its reference, 1, is the lowest.
+    # film-x has no ordinal, so its reference is the lowest: the first delta is 0.
     assert dict(zip(heads, related, strict=True)) == {
         "film-x": ["film-c"],
         "film-b": ["film-a"],
         "film-a": ["film-x", "film-b"],
     }
     assert list(read.weights) == [0, 128, 255, 64]
-    assert min(read.reference_deltas) >= 1
+    assert list(read.reference_deltas) == [0, 4, 4]
 
 
 def test_items_name_the_ordinals_that_are_used():
@@ -122,11 +123,15 @@ def test_items_of_a_result_are_all_it_mentions():
     }
 
 
-def test_references_without_ordinals_are_places_of_names():
-    references = References({"a": 7})
+def test_references_are_places_of_names_and_then_ordinals():
+    references = References(["x", "a", "y", "x"], {"a": 7, "b": 1})
 
-    assert references.all_to(["x", "a", "y", "x"]) == [1, 14, 3, 1]
     assert references.names == ["x", "y"]
+    assert references.all_to(["x", "a", "y", "b"]) == [0, 2 + 7, 1, 2 + 1]
+
+
+def test_without_names_a_reference_is_the_ordinal():
+    assert References(["a"], {"a": 7}).to("a") == 7
 
 
 @pytest.mark.parametrize(
