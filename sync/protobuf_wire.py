@@ -54,6 +54,9 @@ FIELDS_LIMIT = 1024
 FRACTION_STEPS = 255
 SCORE_STEPS = 65535
 
+#: As many contents as one byte tells apart.
+ONE_BYTE_PLACES = 256
+
 #: Steps of a mass each time it doubles.
 MASS_STEPS = 8
 
@@ -366,14 +369,13 @@ def _varint(body: bytes, position: int) -> tuple[int, int]:
 
 
 class _Names:
-    """The names of a reply, each once, and the references that stand for them."""
+    """The names of a reply, each once, and their places as references."""
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
 
     def reference(self, name: str) -> int:
-        # Odd, since no shard knows ordinals: an even one would be one.
-        return 2 * self._places.setdefault(name, len(self._places)) + 1
+        return self._places.setdefault(name, len(self._places))
 
     def references(self, names: Iterable[str]) -> list[int]:
         return [self.reference(name) for name in names]
@@ -403,9 +405,13 @@ def _write_news(message: sync_pb2.GlobalNews, news: GlobalNews, wishes: Wishes) 
         message.links.references.extend(
             names.references(each.content_id for each in news.links)
         )
-        message.links.related.CopyFrom(
-            names.lists([[name for name, _ in row] for row in related])
-        )
+        message.links.counts = bytes(map(len, related))
+        ends = names.references(name for row in related for name, _ in row)
+        distinct, places = np.unique(np.array(ends, np.int64), return_inverse=True)
+        message.links.related_deltas.extend(np.diff(distinct, prepend=0).tolist())
+        message.links.places = places.astype(
+            "u1" if len(distinct) <= ONE_BYTE_PLACES else "<u2"
+        ).tobytes()
         message.links.weights = _fractions(
             [weight for row in related for _, weight in row]
         )
@@ -438,7 +444,9 @@ def _write_similar(
     message.content_types = _codes(
         [c.get("content_type") for c in contexts], ContentType
     )
-    message.genre_hints.CopyFrom(names.lists([c["genre_hints"] for c in contexts]))
+    message.genre_hints.CopyFrom(
+        names.lists([[f"genre:{g}" for g in c["genre_hints"]] for c in contexts])
+    )
     message.content_ids.CopyFrom(names.lists([row["content_ids"] for row in rows]))
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63onstellation/v1/content.proto\x12\x10\x63onstellation.v1\"4\n\x0eReferenceLists\x12\x0e\n\x06\x63ounts\x18\x01 \x01(\x0c\x12\x12\n\nreferences\x18\x02 \x03(\x04\"<\n\x06Trends\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x12\n\nreferences\x18\x02 \x03(\x04\x12\x0e\n\x06scores\x18\x03 \x01(\x0c\"_\n\x05Links\x12\x12\n\nreferences\x18\x01 \x03(\x04\x12\x31\n\x07related\x18\x02 \x01(\x0b\x32 .constellation.v1.ReferenceLists\x12\x0f\n\x07weights\x18\x03 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63onstellation/v1/content.proto\x12\x10\x63onstellation.v1\"4\n\x0eReferenceLists\x12\x0e\n\x06\x63ounts\x18\x01 \x01(\x0c\x12\x12\n\nreferences\x18\x02 \x03(\x04\"<\n\x06Trends\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x12\n\nreferences\x18\x02 \x03(\x04\x12\x0e\n\x06scores\x18\x03 \x01(\x0c\"d\n\x05Links\x12\x12\n\nreferences\x18\x01 \x03(\x04\x12\x0e\n\x06\x63ounts\x18\x02 \x01(\x0c\x12\x16\n\x0erelated_deltas\x18\x03 \x03(\x04\x12\x0e\n\x06places\x18\x04 \x01(\x0c\x12\x0f\n\x07weights\x18\x05 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,5 +36,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRENDS']._serialized_start=106
   _globals['_TRENDS']._serialized_end=166
   _globals['_LINKS']._serialized_start=168
-  _globals['_LINKS']._serialized_end=263
+  _globals['_LINKS']._serialized_end=268
 # @@protoc_insertion_point(module_scope)

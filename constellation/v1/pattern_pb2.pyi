@@ -10,18 +10,52 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Delta(_message.Message):
-    __slots__ = ("patterns_added", "patterns_updated", "patterns_removed", "local_version", "codebook_version")
+    __slots__ = ("patterns_added", "patterns_updated", "patterns_removed", "local_version", "codebook_version", "packed")
     PATTERNS_ADDED_FIELD_NUMBER: _ClassVar[int]
     PATTERNS_UPDATED_FIELD_NUMBER: _ClassVar[int]
     PATTERNS_REMOVED_FIELD_NUMBER: _ClassVar[int]
     LOCAL_VERSION_FIELD_NUMBER: _ClassVar[int]
     CODEBOOK_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PACKED_FIELD_NUMBER: _ClassVar[int]
     patterns_added: _containers.RepeatedCompositeFieldContainer[PatternAddition]
     patterns_updated: _containers.RepeatedCompositeFieldContainer[PatternUpdate]
     patterns_removed: _containers.RepeatedScalarFieldContainer[bytes]
     local_version: int
     codebook_version: int
-    def __init__(self, patterns_added: _Optional[_Iterable[_Union[PatternAddition, _Mapping]]] = ..., patterns_updated: _Optional[_Iterable[_Union[PatternUpdate, _Mapping]]] = ..., patterns_removed: _Optional[_Iterable[bytes]] = ..., local_version: _Optional[int] = ..., codebook_version: _Optional[int] = ...) -> None: ...
+    packed: PackedPatterns
+    def __init__(self, patterns_added: _Optional[_Iterable[_Union[PatternAddition, _Mapping]]] = ..., patterns_updated: _Optional[_Iterable[_Union[PatternUpdate, _Mapping]]] = ..., patterns_removed: _Optional[_Iterable[bytes]] = ..., local_version: _Optional[int] = ..., codebook_version: _Optional[int] = ..., packed: _Optional[_Union[PackedPatterns, _Mapping]] = ...) -> None: ...
+
+class PackedPatterns(_message.Message):
+    __slots__ = ("added_ids", "embeddings", "success_rates", "sample_counts", "times_of_day", "days_of_week", "content_types", "genre_hints", "content_ids", "updated_ids", "new_success_rates", "additional_samples", "removed_ids", "names")
+    ADDED_IDS_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_RATES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    TIMES_OF_DAY_FIELD_NUMBER: _ClassVar[int]
+    DAYS_OF_WEEK_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPES_FIELD_NUMBER: _ClassVar[int]
+    GENRE_HINTS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_IDS_FIELD_NUMBER: _ClassVar[int]
+    NEW_SUCCESS_RATES_FIELD_NUMBER: _ClassVar[int]
+    ADDITIONAL_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_IDS_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    added_ids: bytes
+    embeddings: _embedding_pb2.Embeddings
+    success_rates: _containers.RepeatedScalarFieldContainer[int]
+    sample_counts: _containers.RepeatedScalarFieldContainer[int]
+    times_of_day: bytes
+    days_of_week: bytes
+    content_types: bytes
+    genre_hints: _content_pb2.ReferenceLists
+    content_ids: _content_pb2.ReferenceLists
+    updated_ids: bytes
+    new_success_rates: _containers.RepeatedScalarFieldContainer[int]
+    additional_samples: _containers.RepeatedScalarFieldContainer[int]
+    removed_ids: bytes
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, added_ids: _Optional[bytes] = ..., embeddings: _Optional[_Union[_embedding_pb2.Embeddings, _Mapping]] = ..., success_rates: _Optional[_Iterable[int]] = ..., sample_counts: _Optional[_Iterable[int]] = ..., times_of_day: _Optional[bytes] = ..., days_of_week: _Optional[bytes] = ..., content_types: _Optional[bytes] = ..., genre_hints: _Optional[_Union[_content_pb2.ReferenceLists, _Mapping]] = ..., content_ids: _Optional[_Union[_content_pb2.ReferenceLists, _Mapping]] = ..., updated_ids: _Optional[bytes] = ..., new_success_rates: _Optional[_Iterable[int]] = ..., additional_samples: _Optional[_Iterable[int]] = ..., removed_ids: _Optional[bytes] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PatternAddition(_message.Message):
     __slots__ = ("id", "float32", "float16", "int8", "codes", "success_rate", "sample_count", "context", "created_at", "updated_at")

@@ -28,29 +28,29 @@ from constellation.v1 import pattern_pb2 as constellation_dot_v1_dot_pattern__pb
 from constellation.v1 import problem_pb2 as constellation_dot_v1_dot_problem__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onstellation/v1/sync.proto\x12\x10\x63onstellation.v1\x1a\x1e\x63onstellation/v1/content.proto\x1a constellation/v1/embedding.proto\x1a\x1e\x63onstellation/v1/pattern.proto\x1a\x1e\x63onstellation/v1/problem.proto\"\xa8\x02\n\x0bSyncRequest\x12\x16\n\tdevice_id\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12&\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x17.constellation.v1.Delta\x12\x19\n\x0c\x62\x61se_version\x18\x03 \x01(\x04H\x01\x88\x01\x01\x12\x1b\n\x0eglobal_version\x18\x04 \x01(\x04H\x02\x88\x01\x01\x12@\n\x13\x65mbedding_encodings\x18\x05 \x03(\x0e\x32#.constellation.v1.EmbeddingEncoding\x12-\n\x06\x64\x65tail\x18\x06 \x01(\x0e\x32\x1d.constellation.v1.ReplyDetailB\x0c\n\n_device_idB\x0f\n\r_base_versionB\x11\n\x0f_global_version\"\xae\x01\n\tSyncReply\x12\x31\n\x0bglobal_news\x18\x01 \x01(\x0b\x32\x1c.constellation.v1.GlobalNews\x12,\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x1a.constellation.v1.Accepted\x12\x15\n\rlocal_version\x18\x03 \x01(\x04\x12\x0e\n\x06resync\x18\x04 \x01(\x08\x12\x19\n\x11next_sync_seconds\x18\x05 \x01(\r\"N\n\x08\x41\x63\x63\x65pted\x12\x0e\n\x06stored\x18\x01 \x01(\r\x12\x10\n\x08\x66iltered\x18\x02 \x01(\r\x12\x0f\n\x07updated\x18\x03 \x01(\r\x12\x0f\n\x07removed\x18\x04 \x01(\r\"\xbb\x01\n\nGlobalNews\x12\x16\n\x0eglobal_version\x18\x01 \x01(\x04\x12\x32\n\x07similar\x18\x02 \x01(\x0b\x32!.constellation.v1.SimilarPatterns\x12*\n\x08trending\x18\x03 \x03(\x0b\x32\x18.constellation.v1.Trends\x12&\n\x05links\x18\x04 \x01(\x0b\x32\x17.constellation.v1.Links\x12\r\n\x05names\x18\x05 \x03(\t\"\xd4\x01\n\x0bPullRequest\x12\x16\n\tdevice_id\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x1b\n\x0eglobal_version\x18\x02 \x01(\x04H\x01\x88\x01\x01\x12@\n\x13\x65mbedding_encodings\x18\x03 \x03(\x0e\x32#.constellation.v1.EmbeddingEncoding\x12-\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x1d.constellation.v1.ReplyDetailB\x0c\n\n_device_idB\x11\n\x0f_global_version\"p\n\tPullReply\x12\x31\n\x0bglobal_news\x18\x01 \x01(\x0b\x32\x1c.constellation.v1.GlobalNews\x12\x15\n\rlocal_version\x18\x02 \x01(\x04\x12\x19\n\x11next_sync_seconds\x18\x03 \x01(\r\"R\n\x11StreamSyncRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x04sync\x18\x02 \x01(\x0b\x32\x1d.constellation.v1.SyncRequest\"\x8a\x01\n\x0fStreamSyncReply\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12,\n\x05reply\x18\x02 \x01(\x0b\x32\x1b.constellation.v1.SyncReplyH\x00\x12,\n\x07problem\x18\x03 \x01(\x0b\x32\x19.constellation.v1.ProblemH\x00\x42\t\n\x07outcome*\\\n\x0bReplyDetail\x12\x1c\n\x18REPLY_DETAIL_UNSPECIFIED\x10\x00\x12\x15\n\x11REPLY_DETAIL_FULL\x10\x01\x12\x18\n\x14REPLY_DETAIL_COMPACT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onstellation/v1/sync.proto\x12\x10\x63onstellation.v1\x1a\x1e\x63onstellation/v1/content.proto\x1a constellation/v1/embedding.proto\x1a\x1e\x63onstellation/v1/pattern.proto\x1a\x1e\x63onstellation/v1/problem.proto\"\xc2\x02\n\x0bSyncRequest\x12\x16\n\tdevice_id\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12&\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x17.constellation.v1.Delta\x12\x19\n\x0c\x62\x61se_version\x18\x03 \x01(\x04H\x01\x88\x01\x01\x12\x1b\n\x0eglobal_version\x18\x04 \x01(\x04H\x02\x88\x01\x01\x12@\n\x13\x65mbedding_encodings\x18\x05 \x03(\x0e\x32#.constellation.v1.EmbeddingEncoding\x12-\n\x06\x64\x65tail\x18\x06 \x01(\x0e\x32\x1d.constellation.v1.ReplyDetail\x12\x18\n\x10\x63odebook_version\x18\x07 \x01(\rB\x0c\n\n_device_idB\x0f\n\r_base_versionB\x11\n\x0f_global_version\"\xae\x01\n\tSyncReply\x12\x31\n\x0bglobal_news\x18\x01 \x01(\x0b\x32\x1c.constellation.v1.GlobalNews\x12,\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x1a.constellation.v1.Accepted\x12\x15\n\rlocal_version\x18\x03 \x01(\x04\x12\x0e\n\x06resync\x18\x04 \x01(\x08\x12\x19\n\x11next_sync_seconds\x18\x05 \x01(\r\"N\n\x08\x41\x63\x63\x65pted\x12\x0e\n\x06stored\x18\x01 \x01(\r\x12\x10\n\x08\x66iltered\x18\x02 \x01(\r\x12\x0f\n\x07updated\x18\x03 \x01(\r\x12\x0f\n\x07removed\x18\x04 \x01(\r\"\xd5\x01\n\nGlobalNews\x12\x16\n\x0eglobal_version\x18\x01 \x01(\x04\x12\x32\n\x07similar\x18\x02 \x01(\x0b\x32!.constellation.v1.SimilarPatterns\x12*\n\x08trending\x18\x03 \x03(\x0b\x32\x18.constellation.v1.Trends\x12&\n\x05links\x18\x04 \x01(\x0b\x32\x17.constellation.v1.Links\x12\r\n\x05names\x18\x05 \x03(\t\x12\x18\n\x10\x63odebook_version\x18\x06 \x01(\r\"\xee\x01\n\x0bPullRequest\x12\x16\n\tdevice_id\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x1b\n\x0eglobal_version\x18\x02 \x01(\x04H\x01\x88\x01\x01\x12@\n\x13\x65mbedding_encodings\x18\x03 \x03(\x0e\x32#.constellation.v1.EmbeddingEncoding\x12-\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x1d.constellation.v1.ReplyDetail\x12\x18\n\x10\x63odebook_version\x18\x05 \x01(\rB\x0c\n\n_device_idB\x11\n\x0f_global_version\"p\n\tPullReply\x12\x31\n\x0bglobal_news\x18\x01 \x01(\x0b\x32\x1c.constellation.v1.GlobalNews\x12\x15\n\rlocal_version\x18\x02 \x01(\x04\x12\x19\n\x11next_sync_seconds\x18\x03 \x01(\r\"R\n\x11StreamSyncRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x04sync\x18\x02 \x01(\x0b\x32\x1d.constellation.v1.SyncRequest\"\x8a\x01\n\x0fStreamSyncReply\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12,\n\x05reply\x18\x02 \x01(\x0b\x32\x1b.constellation.v1.SyncReplyH\x00\x12,\n\x07problem\x18\x03 \x01(\x0b\x32\x19.constellation.v1.ProblemH\x00\x42\t\n\x07outcome*\\\n\x0bReplyDetail\x12\x1c\n\x18REPLY_DETAIL_UNSPECIFIED\x10\x00\x12\x15\n\x11REPLY_DETAIL_FULL\x10\x01\x12\x18\n\x14REPLY_DETAIL_COMPACT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'constellation.v1.sync_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPLYDETAIL']._serialized_start=1479
-  _globals['_REPLYDETAIL']._serialized_end=1571
+  _globals['_REPLYDETAIL']._serialized_start=1557
+  _globals['_REPLYDETAIL']._serialized_end=1649
   _globals['_SYNCREQUEST']._serialized_start=180
-  _globals['_SYNCREQUEST']._serialized_end=476
-  _globals['_SYNCREPLY']._serialized_start=479
-  _globals['_SYNCREPLY']._serialized_end=653
-  _globals['_ACCEPTED']._serialized_start=655
-  _globals['_ACCEPTED']._serialized_end=733
-  _globals['_GLOBALNEWS']._serialized_start=736
-  _globals['_GLOBALNEWS']._serialized_end=923
-  _globals['_PULLREQUEST']._serialized_start=926
-  _globals['_PULLREQUEST']._serialized_end=1138
-  _globals['_PULLREPLY']._serialized_start=1140
-  _globals['_PULLREPLY']._serialized_end=1252
-  _globals['_STREAMSYNCREQUEST']._serialized_start=1254
-  _globals['_STREAMSYNCREQUEST']._serialized_end=1336
-  _globals['_STREAMSYNCREPLY']._serialized_start=1339
-  _globals['_STREAMSYNCREPLY']._serialized_end=1477
+  _globals['_SYNCREQUEST']._serialized_end=502
+  _globals['_SYNCREPLY']._serialized_start=505
+  _globals['_SYNCREPLY']._serialized_end=679
+  _globals['_ACCEPTED']._serialized_start=681
+  _globals['_ACCEPTED']._serialized_end=759
+  _globals['_GLOBALNEWS']._serialized_start=762
+  _globals['_GLOBALNEWS']._serialized_end=975
+  _globals['_PULLREQUEST']._serialized_start=978
+  _globals['_PULLREQUEST']._serialized_end=1216
+  _globals['_PULLREPLY']._serialized_start=1218
+  _globals['_PULLREPLY']._serialized_end=1330
+  _globals['_STREAMSYNCREQUEST']._serialized_start=1332
+  _globals['_STREAMSYNCREQUEST']._serialized_end=1414
+  _globals['_STREAMSYNCREPLY']._serialized_start=1417
+  _globals['_STREAMSYNCREPLY']._serialized_end=1555
 # @@protoc_insertion_point(module_scope)

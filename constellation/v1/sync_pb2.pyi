@@ -21,20 +21,22 @@ REPLY_DETAIL_FULL: ReplyDetail
 REPLY_DETAIL_COMPACT: ReplyDetail
 
 class SyncRequest(_message.Message):
-    __slots__ = ("device_id", "delta", "base_version", "global_version", "embedding_encodings", "detail")
+    __slots__ = ("device_id", "delta", "base_version", "global_version", "embedding_encodings", "detail", "codebook_version")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
     BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
     GLOBAL_VERSION_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_ENCODINGS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    CODEBOOK_VERSION_FIELD_NUMBER: _ClassVar[int]
     device_id: bytes
     delta: _pattern_pb2.Delta
     base_version: int
     global_version: int
     embedding_encodings: _containers.RepeatedScalarFieldContainer[_embedding_pb2.EmbeddingEncoding]
     detail: ReplyDetail
-    def __init__(self, device_id: _Optional[bytes] = ..., delta: _Optional[_Union[_pattern_pb2.Delta, _Mapping]] = ..., base_version: _Optional[int] = ..., global_version: _Optional[int] = ..., embedding_encodings: _Optional[_Iterable[_Union[_embedding_pb2.EmbeddingEncoding, str]]] = ..., detail: _Optional[_Union[ReplyDetail, str]] = ...) -> None: ...
+    codebook_version: int
+    def __init__(self, device_id: _Optional[bytes] = ..., delta: _Optional[_Union[_pattern_pb2.Delta, _Mapping]] = ..., base_version: _Optional[int] = ..., global_version: _Optional[int] = ..., embedding_encodings: _Optional[_Iterable[_Union[_embedding_pb2.EmbeddingEncoding, str]]] = ..., detail: _Optional[_Union[ReplyDetail, str]] = ..., codebook_version: _Optional[int] = ...) -> None: ...
 
 class SyncReply(_message.Message):
     __slots__ = ("global_news", "accepted", "local_version", "resync", "next_sync_seconds")
@@ -63,30 +65,34 @@ class Accepted(_message.Message):
     def __init__(self, stored: _Optional[int] = ..., filtered: _Optional[int] = ..., updated: _Optional[int] = ..., removed: _Optional[int] = ...) -> None: ...
 
 class GlobalNews(_message.Message):
-    __slots__ = ("global_version", "similar", "trending", "links", "names")
+    __slots__ = ("global_version", "similar", "trending", "links", "names", "codebook_version")
     GLOBAL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SIMILAR_FIELD_NUMBER: _ClassVar[int]
     TRENDING_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
+    CODEBOOK_VERSION_FIELD_NUMBER: _ClassVar[int]
     global_version: int
     similar: _pattern_pb2.SimilarPatterns
     trending: _containers.RepeatedCompositeFieldContainer[_content_pb2.Trends]
     links: _content_pb2.Links
     names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, global_version: _Optional[int] = ..., similar: _Optional[_Union[_pattern_pb2.SimilarPatterns, _Mapping]] = ..., trending: _Optional[_Iterable[_Union[_content_pb2.Trends, _Mapping]]] = ..., links: _Optional[_Union[_content_pb2.Links, _Mapping]] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+    codebook_version: int
+    def __init__(self, global_version: _Optional[int] = ..., similar: _Optional[_Union[_pattern_pb2.SimilarPatterns, _Mapping]] = ..., trending: _Optional[_Iterable[_Union[_content_pb2.Trends, _Mapping]]] = ..., links: _Optional[_Union[_content_pb2.Links, _Mapping]] = ..., names: _Optional[_Iterable[str]] = ..., codebook_version: _Optional[int] = ...) -> None: ...
 
 class PullRequest(_message.Message):
-    __slots__ = ("device_id", "global_version", "embedding_encodings", "detail")
+    __slots__ = ("device_id", "global_version", "embedding_encodings", "detail", "codebook_version")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     GLOBAL_VERSION_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_ENCODINGS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    CODEBOOK_VERSION_FIELD_NUMBER: _ClassVar[int]
     device_id: bytes
     global_version: int
     embedding_encodings: _containers.RepeatedScalarFieldContainer[_embedding_pb2.EmbeddingEncoding]
     detail: ReplyDetail
-    def __init__(self, device_id: _Optional[bytes] = ..., global_version: _Optional[int] = ..., embedding_encodings: _Optional[_Iterable[_Union[_embedding_pb2.EmbeddingEncoding, str]]] = ..., detail: _Optional[_Union[ReplyDetail, str]] = ...) -> None: ...
+    codebook_version: int
+    def __init__(self, device_id: _Optional[bytes] = ..., global_version: _Optional[int] = ..., embedding_encodings: _Optional[_Iterable[_Union[_embedding_pb2.EmbeddingEncoding, str]]] = ..., detail: _Optional[_Union[ReplyDetail, str]] = ..., codebook_version: _Optional[int] = ...) -> None: ...
 
 class PullReply(_message.Message):
     __slots__ = ("global_news", "local_version", "next_sync_seconds")

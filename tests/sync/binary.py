@@ -6,6 +6,7 @@ both doors can compare what they say in one language.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -186,7 +187,9 @@ def similar_documents(
     for document, row_genres, row_contents in zip(
         documents, genres, contents, strict=True
     ):
-        document["context"]["genre_hints"] = row_genres
+        document["context"]["genre_hints"] = [
+            genre.removeprefix("genre:") for genre in row_genres
+        ]
         document["content_ids"] = row_contents
     return documents
 
@@ -203,16 +206,20 @@ def vectors(message: embedding_pb2.Embeddings) -> np.ndarray:
 
 
 def _links(message: Any, names: list[str]) -> list[dict[str, Any]]:
-    weights = iter(message.weights)
-    rows = _lists(message.related, names, len(message.references))
+    related = np.cumsum(message.related_deltas).tolist()
+    places = np.frombuffer(message.places, "u1" if len(related) <= 256 else "<u2")
+    pairs = zip(places.tolist(), message.weights, strict=True)
     links = [
         {
             "content_id": _name(reference, names),
-            "related": [[name, round(next(weights) / 255, 2)] for name in row],
+            "related": [
+                [_name(related[place], names), round(weight / 255, 2)]
+                for place, weight in itertools.islice(pairs, count)
+            ],
         }
-        for reference, row in zip(message.references, rows, strict=True)
+        for reference, count in zip(message.references, message.counts, strict=True)
     ]
-    assert next(weights, None) is None
+    assert next(pairs, None) is None
     return links
 
 
@@ -226,5 +233,4 @@ def _lists(message: Any, names: list[str], n_rows: int) -> list[list[str]]:
 
 
 def _name(reference: int, names: list[str]) -> str:
-    assert reference % 2, "an ordinal, which no server of this version sends"
-    return names[reference // 2]
+    return names[reference]
