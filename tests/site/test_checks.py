@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from constellation_site import checks
@@ -76,3 +78,37 @@ def test_old_or_missing_pgvector_is_an_error(monkeypatch, version):
     [message] = checks.pgvector_is_recent_enough(databases=["default"])
 
     assert message.id == checks.E_PGVECTOR_TOO_OLD
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("cert",), "GRPC_TLS_KEY_FILE is not set, but its other half is."),
+        (("key",), "GRPC_TLS_CERT_FILE is not set, but its other half is."),
+        (("cert", "gone"), "There is no file at GRPC_TLS_KEY_FILE ("),
+        (("gone", "key"), "There is no file at GRPC_TLS_CERT_FILE ("),
+    ],
+)
+def test_half_a_certificate_is_an_error(settings, tmp_path, names, said):
+    settings.GRPC_TLS_CERT_FILE, settings.GRPC_TLS_KEY_FILE = tls_files(tmp_path, names)
+
+    [message] = checks.certificate_comes_with_its_key()
+
+    assert message.id == checks.E_GRPC_TLS
+    assert message.msg.startswith(said)
+
+
+@pytest.mark.parametrize("names", [(), ("cert", "key")])
+def test_no_certificate_or_a_whole_one_is_fine(settings, tmp_path, names):
+    settings.GRPC_TLS_CERT_FILE, settings.GRPC_TLS_KEY_FILE = tls_files(tmp_path, names)
+
+    assert checks.certificate_comes_with_its_key() == []
+
+
+def tls_files(folder: Path, names: tuple[str, ...]) -> list[Path | None]:
+    """The certificate's and the key's; of one that is "gone" only its name is left."""
+    for name in {"cert", "key"}.intersection(names):
+        (folder / name).touch()
+    if "gone" in names:
+        return [folder / name for name in names]
+    return [folder / name if name in names else None for name in ("cert", "key")]

@@ -26,8 +26,9 @@ def wire() -> str:
     return "json"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _grpc_ends_with_the_tests() -> Iterator[None]:
+@pytest.fixture(scope="module", autouse=True)
+def _grpc_ends_with_the_module() -> Iterator[None]:
+    """Other tests fork, which gRPC's threads wouldn't survive."""
     yield
     grpc_client.close()
 
