@@ -140,4 +140,3 @@ def _delete_unkept(alias: str, version: int) -> None:
         model.objects.using(alias).filter(version__lt=version).exclude(
             version__in=kept
         ).delete()
-    storing.delete_unused(alias)

@@ -1,7 +1,8 @@
 """The content catalogue as pages of a thousand ordinals, each under its own SHA-256.
 
-Only pages that changed since the last publication are made anew; of the others not
-even the bytes are read, unless a database lacks them.
+Only pages that changed since the last publication are made anew, and kept by the
+control database at once; of the others not even the bytes are read, unless a shard
+lacks them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy as np
 from django.db import connections
 
 from constellation.v1 import bundle_pb2
-from federation.bundles import columns
+from federation.bundles import columns, storing
 from federation.bundles.made import MadeBundle, made_of, signature_of
 from federation.bundles.messages import serialised
-from federation.bundles.payloads import Payload, payload
+from federation.bundles.payloads import payload
 from federation.bundles.signing import KeyRing
-from federation.models import Bundle, BundlePayload
+from federation.models import Bundle
 from patterns.models import Content
 from patterns.vectors import EMBEDDING_DIMENSIONS, as_array
 from shards.databases import CONTROL_ALIAS
@@ -89,10 +90,10 @@ def _page(ring: KeyRing, found: _Found, known: Bundle | None) -> MadeBundle:
     if known is None:
         made = payload(_read_page(found.first_ordinal))
         digest, size_bytes = made.sha256, len(made.identity)
-        load = partial(_stays, made)
+        # Not held until the last shard has it: a catalogue may be larger than memory.
+        storing.keep(CONTROL_ALIAS, made)
     else:
         digest, size_bytes = known.payload_id, known.size_bytes
-        load = partial(_stored_payload, digest)
     path = PAGE_PREFIX + digest
     return MadeBundle(
         name=f"{PAGE_PREFIX}{found.first_ordinal}",
@@ -100,7 +101,7 @@ def _page(ring: KeyRing, found: _Found, known: Bundle | None) -> MadeBundle:
         sha256=digest,
         size_bytes=size_bytes,
         signature=signature_of(ring, path, digest),
-        load=load,
+        load=partial(storing.kept, CONTROL_ALIAS, digest),
         source=found.source,
     )
 
@@ -136,17 +137,3 @@ def _known_pages() -> dict[str, Bundle]:
     """Pages of any version that the control database has, by what they were made of."""
     pages = Bundle.objects.using(CONTROL_ALIAS).filter(name__startswith=PAGE_PREFIX)
     return {page.source: page for page in pages}
-
-
-def _stays(made: Payload) -> Payload:
-    return made
-
-
-def _stored_payload(digest: str) -> Payload:
-    row = BundlePayload.objects.using(CONTROL_ALIAS).get(pk=digest)
-    return Payload(
-        sha256=row.sha256,
-        identity=bytes(row.identity),
-        zstd=None if row.zstd is None else bytes(row.zstd),
-        gzip=None if row.gzip is None else bytes(row.gzip),
-    )

@@ -24,7 +24,8 @@ from federation.models import Bundle, BundlePayload
 def store(alias: str, version: int, bundles: Sequence[MadeBundle]) -> None:
     """Write a version's bundles; the caller holds the transaction.
 
-    Bytes that the database has from an earlier version aren't sent again.
+    Bytes that the database has from an earlier version aren't sent again, and those
+    that no version has any longer are deleted.
     """
     wanted = {bundle.sha256: bundle for bundle in bundles}
     there = set(
@@ -34,7 +35,7 @@ def store(alias: str, version: int, bundles: Sequence[MadeBundle]) -> None:
     )
     for digest in sorted(wanted.keys() - there):
         # One by one: together the pages of a catalogue may be hundreds of megabytes.
-        _row(wanted[digest].load()).save(using=alias, force_insert=True)
+        keep(alias, wanted[digest].load())
     Bundle.objects.using(alias).bulk_create(
         Bundle(
             version=version,
@@ -47,6 +48,7 @@ def store(alias: str, version: int, bundles: Sequence[MadeBundle]) -> None:
         )
         for bundle in bundles
     )
+    _delete_unused(alias)
 
 
 def verify(alias: str, version: int, bundles: Sequence[MadeBundle]) -> None:
@@ -73,8 +75,31 @@ def verify(alias: str, version: int, bundles: Sequence[MadeBundle]) -> None:
             raise BundleDamaged(database=alias, version=version, name=bundle.name)
 
 
-def delete_unused(alias: str) -> None:
-    """Delete payloads whose last version is gone."""
+def keep(alias: str, payload: Payload) -> None:
+    """Write bytes that aren't there yet; the next store deletes what no bundle has."""
+    row = BundlePayload(
+        sha256=payload.sha256,
+        identity=payload.identity,
+        zstd=payload.zstd,
+        gzip=payload.gzip,
+        zstd_sha256=_digest(payload.zstd),
+        gzip_sha256=_digest(payload.gzip),
+    )
+    BundlePayload.objects.using(alias).bulk_create([row], ignore_conflicts=True)
+
+
+def kept(alias: str, digest: str) -> Payload:
+    """Read bytes back."""
+    row = BundlePayload.objects.using(alias).get(pk=digest)
+    return Payload(
+        sha256=row.sha256,
+        identity=bytes(row.identity),
+        zstd=None if row.zstd is None else bytes(row.zstd),
+        gzip=None if row.gzip is None else bytes(row.gzip),
+    )
+
+
+def _delete_unused(alias: str) -> None:
     used = Bundle.objects.using(alias).filter(payload=OuterRef("pk"))
     BundlePayload.objects.using(alias).filter(~Exists(used)).delete()
 
@@ -84,17 +109,6 @@ def _digest_there(column: str) -> Func:
     digest = Func(F(column), function="sha256", output_field=BinaryField())
     return Func(
         digest, Value("hex"), function="encode", output_field=CharField(null=True)
-    )
-
-
-def _row(payload: Payload) -> BundlePayload:
-    return BundlePayload(
-        sha256=payload.sha256,
-        identity=payload.identity,
-        zstd=payload.zstd,
-        gzip=payload.gzip,
-        zstd_sha256=_digest(payload.zstd),
-        gzip_sha256=_digest(payload.gzip),
     )
 
 

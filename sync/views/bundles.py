@@ -46,6 +46,11 @@ class BundleViewSet(DoorViewSet):
     permission_classes = [AllowAny]
     renderer_classes = [ProtobufRenderer, OldProtobufRenderer]
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Without ``Vary: Accept``: both names get the same, and caches one copy."""
+        return {"Allow": ", ".join(self.allowed_methods)}
+
     def of_version(self, request: Request, version: str, name: str) -> HttpResponse:
         number = _whole(version, "version")
         if not _NAME.fullmatch(name):

@@ -140,6 +140,8 @@ def test_caches_may_keep_it_for_ever(client, made):
 
     assert response["Cache-Control"] == "public, max-age=31536000, immutable"
     assert response["Accept-Ranges"] == "bytes"
+    # Nothing else: by Accept or Cookie, each caller would get a copy of its own.
+    assert response["Vary"] == "Accept-Encoding"
 
 
 def test_etags_are_strong_and_differ_by_coding(client, made):
