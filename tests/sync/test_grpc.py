@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,12 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from django.conf import settings
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import REGISTRY
 
 from constellation.v1 import service_pb2, service_pb2_grpc
 from constellation_site import health
+from shards.exceptions import ConstellationError
 from sync.exceptions import DeadlineExceeded
 from sync.grpc_door import calls, workers
 from sync.grpc_door.calls import Call
@@ -324,3 +328,41 @@ def test_certificate_makes_it_tls(new_door, certificate):
 
     assert answer.status == SERVING
     assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+# What is written about it
+
+
+def errors_by_status() -> dict[str, set[str]]:
+    """What docs/errors.md says that TVs and operators hear."""
+    table = (Path(settings.BASE_DIR) / "docs" / "errors.md").read_text()
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]*) \|$", table, re.MULTILINE)
+    return {status: set(re.findall(r"`([a-z_]+)`", codes)) for status, codes in rows}
+
+
+def known_errors(
+    base: type[ConstellationError] = ConstellationError,
+) -> Iterator[type[ConstellationError]]:
+    yield base
+    for subclass in base.__subclasses__():
+        yield from known_errors(subclass)
+
+
+def test_codes_are_documented_with_their_status():
+    statuses = {error.code: error.grpc_status for error in known_errors()}
+
+    documented = errors_by_status()
+
+    assert len(documented) == 10
+    for status, codes in documented.items():
+        assert {code: statuses[code] for code in codes} == dict.fromkeys(codes, status)
+
+
+def test_every_error_has_a_status_that_grpc_knows():
+    unknown = {
+        error.code
+        for error in known_errors()
+        if error.grpc_status not in grpc.StatusCode.__members__
+    }
+
+    assert unknown == set()
