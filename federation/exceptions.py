@@ -118,6 +118,13 @@ class SigningKeyUnknown(ConstellationError):
     )
 
 
+class SigningKeyMissing(ConstellationError):
+    code = "signing_key_missing"
+    http_status = HTTPStatus.INTERNAL_SERVER_ERROR
+    grpc_status = "FAILED_PRECONDITION"
+    message = "BUNDLE_SIGNING_KEY is unset, and no key can be kept: {problem}."
+
+
 class BundleUnknown(ConstellationError):
     code = "bundle_unknown"
     http_status = HTTPStatus.NOT_FOUND

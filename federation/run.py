@@ -10,6 +10,7 @@ from functools import partial
 from django.db import Error, connections, transaction
 
 from federation import lease, publish, selectors
+from federation.bundles import keys
 from federation.bundles.making import bundles_of
 from federation.distribute import distribute, newest_version
 from federation.exceptions import RoundLost
@@ -65,6 +66,7 @@ class Run:
         with Lease(self.told.pk) as held:
             self._check_lease = held.check
             try:
+                keys.ring()  # raises, before hours of work that nobody would believe
                 yield
             except Abandoned as exc:
                 self._close(Status.ABANDONED, str(exc))

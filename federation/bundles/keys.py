@@ -22,6 +22,7 @@ from federation.exceptions import (
     KeysFromEnvironment,
     NextKeyMissing,
     NextKeyNotAnnounced,
+    SigningKeyMissing,
     SigningKeyUnknown,
 )
 from shards.databases import CONTROL_ALIAS
@@ -123,10 +124,13 @@ def _seeds() -> Seeds:
             former=tuple(settings.BUNDLE_SIGNING_KEY_FALLBACKS),
         )
     path = _path()
-    if not path.exists():
-        log.info("a signing key was made", path=str(path))
-        _write(path, Seeds(current=new_seed()), is_new=True)
-    kept = json.loads(path.read_text())
+    try:
+        if not path.exists():
+            log.info("a signing key was made", path=str(path))
+            _write(path, Seeds(current=new_seed()), is_new=True)
+        kept = json.loads(path.read_text())
+    except OSError as exc:
+        raise SigningKeyMissing(problem=str(exc)) from exc
     return Seeds(kept["current"], kept["next"], tuple(kept["former"]))
 
 

@@ -20,6 +20,7 @@ from federation.exceptions import (
     KeysFromEnvironment,
     NextKeyMissing,
     NextKeyNotAnnounced,
+    SigningKeyMissing,
     SigningKeyUnknown,
 )
 from tests.federation.bundling import a_result, put_out
@@ -126,6 +127,14 @@ def test_a_process_with_another_key_does_not_publish(settings, tmp_path):
 
     with pytest.raises(SigningKeyUnknown, match="set BUNDLE_SIGNING_KEY"):
         bundles_of(a_result(), version=19, checksum="00" * 32)
+
+
+def test_where_no_key_can_be_kept_nothing_is_published(settings, tmp_path):
+    (tmp_path / "file").touch()
+    settings.CONSTELLATION_HOME = tmp_path / "file"
+
+    with pytest.raises(SigningKeyMissing, match="BUNDLE_SIGNING_KEY is unset"):
+        keys.ring()
 
 
 def test_the_environment_is_believed_even_so(settings):

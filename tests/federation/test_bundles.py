@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.db import transaction
 
 from constellation.v1 import bundle_pb2
@@ -26,8 +26,8 @@ from federation.bundles import (
 )
 from federation.bundles.columns import References
 from federation.bundles.signing import KeyRing, KeyStatus, SigningKey
-from federation.exceptions import BundleDamaged
-from federation.models import Bundle, BundlePayload
+from federation.exceptions import BundleDamaged, SigningKeyUnknown
+from federation.models import Bundle, BundlePayload, FederationRound
 from federation.publish import Edition
 from patterns.models import Content
 from tests.federation import fleets
@@ -195,7 +195,7 @@ def test_signatures_are_those_of_rfc_8032():
     ],
 )
 def test_what_is_signed_is_what_tvs_are_told(statement):
-    told = (Path(settings.BASE_DIR) / "docs" / "tv.md").read_text()
+    told = (Path(django_settings.BASE_DIR) / "docs" / "tv.md").read_text()
 
     for vector in (KEY.public, statement, KEY.sign(statement)):
         assert vector.hex() in told
@@ -475,6 +475,22 @@ def test_a_round_that_dies_before_it_is_current_serves_nothing(
     for alias in ALIASES:
         assert serving.kept_versions(alias) == [3, 1]
         assert [serving.find(alias, path) for path in paths] == [None, None]
+
+
+@pytest.mark.django_db(databases=ALIASES, transaction=True)
+def test_a_round_that_no_tv_would_believe_ends_before_it_reads(
+    fleet, settings, tmp_path
+):
+    rounds.run_round()
+    settings.CONSTELLATION_HOME = tmp_path
+
+    with pytest.raises(SigningKeyUnknown):
+        rounds.run_round()
+
+    told = FederationRound.objects.latest("id")
+    assert (told.status, told.step) == ("abandoned", "")
+    assert "set BUNDLE_SIGNING_KEY" in told.problem
+    assert selectors.current_version() == 1
 
 
 @pytest.mark.django_db(databases=ALIASES, transaction=True)
