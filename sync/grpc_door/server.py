@@ -19,7 +19,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from sync.grpc_door.servicer import SERVICE, Servicer
+from sync.grpc_door.servicer import SERVICE, STREAMS_LIMIT, Servicer
 from sync.grpc_door.workers import DatabaseThreads, Workers
 
 #: How often health is asked anew.
@@ -28,19 +28,19 @@ HEALTH_INTERVAL = timedelta(seconds=5)
 #: For calls under way when the server stops; shorter than `up` waits for the process.
 GRACE = timedelta(seconds=10)
 
-#: Calls at once, those of streams included. Far more than can be worked on: those that
-#: wait get their code from ``Workers``, this is for what comes in spite of it.
-CONCURRENT_CALLS_LIMIT = 4000
+#: Calls at once, those of streams included. More than streams and ``Workers`` let in,
+#: which say a code: this bounds what comes in spite of it, and the memory it takes.
+CONCURRENT_CALLS_LIMIT = 2 * STREAMS_LIMIT
 
 _MINUTE_MS = 60_000
 
 #: What a stranger may take of the server, per connection.
 LIMITS = (
     # Of what is inflated too. Larger than the limit of ours, which says a code.
-    ("grpc.max_receive_message_length", settings.INFLATED_LIMIT_BYTES),
+    ("grpc.max_receive_message_length", 2 * settings.BODY_LIMIT_BYTES),
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.absolute_max_metadata_size", 16 * 1024),
-    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_concurrent_streams", STREAMS_LIMIT),
     ("grpc.server_handshake_timeout_ms", 20_000),
     # A TV that is gone is noticed; one that pings without a reason is cut off.
     ("grpc.keepalive_time_ms", _MINUTE_MS),

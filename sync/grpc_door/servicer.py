@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import grpc
@@ -17,7 +19,7 @@ from grpc import aio
 from constellation.v1 import service_pb2
 from shards.exceptions import ConstellationError
 from sync import load
-from sync.exceptions import ServerStopping
+from sync.exceptions import MalformedBody, ServerStopping
 from sync.grpc_door import calls, envelopes, refusals
 from sync.grpc_door.calls import Call
 from sync.grpc_door.workers import Work, Workers
@@ -26,6 +28,9 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["SyncService"].full_name
 
 #: Streams open at once; each costs some memory and, between its syncs, no thread.
 STREAMS_LIMIT = 1000
+
+#: For the message of a call to come. A TV's uplink needs a second for the largest.
+READING_LIMIT = timedelta(seconds=20)
 
 Context = aio.ServicerContext[bytes, bytes]
 
@@ -42,8 +47,8 @@ class Servicer:
             SERVICE,
             {
                 "Enroll": _unary(self._answering(calls.enrol)),
-                "Sync": _unary(self._answering(calls.sync, is_counted=True)),
-                "Pull": _unary(self._answering(calls.pull, is_counted=True)),
+                "Sync": _unary(self._answering(calls.sync, is_for_tvs=True)),
+                "Pull": _unary(self._answering(calls.pull, is_for_tvs=True)),
                 "StreamSync": grpc.stream_stream_rpc_method_handler(self._stream),
                 "GetClusterStatus": _unary(self._answering(calls.get_cluster_status)),
             },
@@ -54,20 +59,24 @@ class Servicer:
         self._stopping.set()
 
     def _answering(
-        self, work: Work, *, is_counted: bool = False
-    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        async def answer(body: bytes, context: Context) -> bytes:
+        self, work: Work, *, is_for_tvs: bool = False
+    ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]:
+        async def answer(_messages: AsyncIterator[bytes], context: Context) -> bytes:
+            call = _call(b"", context)
             try:
-                return await self._done(work, _call(body, context), is_counted)
+                self._check_room(call, is_for_tvs)
+                # The message of a stranger stays where it is: it is refused unread.
+                if not is_for_tvs or calls.is_from_a_tv(call):
+                    call = replace(call, body=await _only_message(context))
+                return await self._workers.do(work, call)
             except ConstellationError as exc:
                 await _refuse(context, exc)
 
         return answer
 
-    async def _done(self, work: Work, call: Call, is_counted: bool) -> bytes:
+    def _check_room(self, call: Call, is_for_tvs: bool) -> None:
         if not self._workers.has_room:
-            raise calls.turned_away(call) if is_counted else load.overloaded()
-        return await self._workers.do(work, call)
+            raise calls.turned_away(call) if is_for_tvs else load.overloaded()
 
     async def _stream(self, _requests: AsyncIterator[bytes], context: Context) -> None:
         if self._stream_count >= STREAMS_LIMIT:
@@ -91,7 +100,8 @@ class Servicer:
             envelope = envelopes.read(body)
             sequence = envelope.sequence
             call = _call(envelope.sync, context)
-            answer = await self._done(calls.sync, call, True)
+            self._check_room(call, True)
+            answer = await self._workers.do(calls.sync, call)
         except ConstellationError as exc:
             return envelopes.problem(sequence, calls.refused(exc))
         return envelopes.reply(sequence, answer)
@@ -112,9 +122,22 @@ class Servicer:
 
 
 def _unary(
-    answer: Callable[[bytes, Context], Awaitable[bytes]],
+    answer: Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]],
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
-    return grpc.unary_unary_rpc_method_handler(answer)
+    """Take a call before its message is read; on the wire it is like any other."""
+    return grpc.stream_unary_rpc_method_handler(answer)
+
+
+async def _only_message(context: Context) -> bytes:
+    try:
+        body: Any = await asyncio.wait_for(
+            context.read(), READING_LIMIT.total_seconds()
+        )
+    except TimeoutError as exc:
+        raise MalformedBody(problem="it didn't come to an end in time") from exc
+    if body is aio.EOF:
+        raise MalformedBody(problem="there is none")
+    return bytes(body)
 
 
 def _call(body: bytes, context: Context) -> Call:

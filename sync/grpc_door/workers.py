@@ -7,6 +7,7 @@ once. A call whose caller gives up while it waits is never begun.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
@@ -50,9 +51,14 @@ class Workers:
     async def do(self, work: Work, call: Call) -> bytes:
         """Run one call; raises nothing but a ``ConstellationError``."""
         loop = asyncio.get_running_loop()
+
+        def count(_future: Future[bytes]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended before it
+                loop.call_soon_threadsafe(self._one_less)
+
         self._count += 1
         future = self._executor.submit(_do, work, call)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._one_less))
+        future.add_done_callback(count)
         return await asyncio.wrap_future(future)
 
     def _one_less(self) -> None:

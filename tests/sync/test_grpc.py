@@ -25,7 +25,7 @@ from constellation.v1 import service_pb2, service_pb2_grpc
 from constellation_site import health
 from shards.exceptions import ConstellationError
 from sync.exceptions import DeadlineExceeded
-from sync.grpc_door import calls, workers
+from sync.grpc_door import calls, servicer, workers
 from sync.grpc_door.calls import Call
 from sync.grpc_door.server import Certificate
 from tests.sync import grpc_client
@@ -98,10 +98,12 @@ def test_messages_may_be_compressed(vega_tv, compression):
 
 
 @pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip])
-def test_message_beyond_a_megabyte_is_refused_by_grpc_itself(compression):
+@with_shard
+def test_message_of_twice_the_limit_is_refused_by_grpc_itself(vega_tv, compression):
     client = grpc_client.client()
+    body = bytes(512 * 1024 + 1)
 
-    call = client.start("Sync", bytes(1024 * 1024 + 1), compression=compression)
+    call = client.start("Sync", body, vega_tv.authorization, compression=compression)
     client.threads.work_until_done(call)
 
     assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -121,6 +123,55 @@ def test_method_that_does_not_exist_is_unimplemented():
     call = grpc_client.client().start("Forget", b"")
 
     assert call.exception().code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+# Before the message
+
+
+def unsent(authorization: str | None) -> Any:
+    """Call, and keep the message back for as long as it takes."""
+    metadata = () if authorization is None else (("authorization", authorization),)
+    client, kept = grpc_client.client(), threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        kept.wait(grpc_client.TIMEOUT_SECONDS)
+        yield from ()
+
+    method: Any = client.channel.stream_unary(SERVICE + "Sync")
+    call = method.future(
+        messages(), metadata=metadata, timeout=grpc_client.TIMEOUT_SECONDS
+    )
+    call.add_done_callback(lambda _: kept.set())
+    return call
+
+
+@pytest.mark.parametrize("header", [None, "Device nonsense"])
+def test_message_of_a_stranger_is_not_even_read(header):
+    call = unsent(header)
+    grpc_client.client().threads.work_until_done(call)
+
+    code = "token_missing" if header is None else "token_invalid"
+    assert Answer(call).problem["code"] == code
+
+
+@with_shard
+def test_message_that_does_not_come_is_not_waited_for(vega_tv, monkeypatch):
+    monkeypatch.setattr(servicer, "READING_LIMIT", timedelta(milliseconds=50))
+
+    call = done(unsent(vega_tv.authorization))
+
+    assert Answer(call).problem["code"] == "malformed_body"
+
+
+@with_shard
+def test_call_without_a_message_is_malformed(vega_tv):
+    method: Any = grpc_client.client().channel.stream_unary(SERVICE + "Sync")
+
+    call = done(
+        method.future(iter([]), metadata=(("authorization", vega_tv.authorization),))
+    )
+
+    assert Answer(call).problem["code"] == "malformed_body"
 
 
 # Deadlines and queues
