@@ -46,7 +46,7 @@ LIMITS = (
     ("grpc.keepalive_time_ms", _MINUTE_MS),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 0),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
     ("grpc.http2.max_ping_strikes", 2),
     # A TV comes back in minutes: a connection isn't worth keeping for it.
     ("grpc.max_connection_idle_ms", 2 * _MINUTE_MS),

@@ -27,7 +27,7 @@ from shards.exceptions import ConstellationError
 from sync.exceptions import DeadlineExceeded
 from sync.grpc_door import calls, servicer, workers
 from sync.grpc_door.calls import Call
-from sync.grpc_door.server import Certificate
+from sync.grpc_door.server import LIMITS, Certificate
 from tests.sync import grpc_client
 from tests.sync.binary import sync_message
 from tests.sync.grpc_client import SERVICE, Answer, Door, WaitingThreads
@@ -123,6 +123,14 @@ def test_method_that_does_not_exist_is_unimplemented():
     call = grpc_client.client().start("Forget", b"")
 
     assert call.exception().code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_every_limit_is_one_that_grpc_knows():
+    """A name with a mistake in it limits nothing, and nobody says so."""
+    (file,) = Path(grpc.__file__).parent.glob("_cython/cygrpc*.so")
+    library = file.read_bytes()
+
+    assert [name for name, _ in LIMITS if f"{name}\0".encode() not in library] == []
 
 
 # Before the message
