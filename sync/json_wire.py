@@ -8,6 +8,7 @@ from uuid import UUID
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
 from patterns.delta import Context, Delta, PatternAddition, PatternUpdate
 from sync import fields, rules
+from sync.current import PublicationSource
 from sync.embeddings import EmbeddingEncoding
 from sync.messages import (
     EnrolmentReply,
@@ -25,7 +26,7 @@ media_type = JsonRenderer.media_type
 _LISTS = ("patterns_added", "patterns_updated", "patterns_removed")
 
 
-def read_sync(document: Any) -> SyncRequest:
+def read_sync(document: Any, _source: PublicationSource) -> SyncRequest:
     """Validate a parsed body. Fields that nobody knows are ignored."""
     body = fields.obj(document, "body")
     return SyncRequest(

@@ -11,12 +11,13 @@ from google.protobuf.message import DecodeError, Message
 from constellation.v1 import sync_pb2
 from patterns.delta import Accepted
 from sync import protobuf_wire
+from sync.current import PublicationSource
 from sync.exceptions import MalformedBody
 from sync.messages import SyncReply, Wishes
 from sync.pulling import PullReply, PullRequest
 
 
-def read_pull(body: bytes) -> PullRequest:
+def read_pull(body: bytes, source: PublicationSource) -> PullRequest:
     """Parse and validate. Fields that nobody knows are ignored."""
     try:
         message = sync_pb2.PullRequest.FromString(body)
@@ -25,7 +26,7 @@ def read_pull(body: bytes) -> PullRequest:
     as_sync = sync_pb2.SyncRequest()
     _copy_fields(message, as_sync)
     as_sync.delta.local_version = 0  # required, and of no effect
-    request = protobuf_wire.read_sync(as_sync.SerializeToString())
+    request = protobuf_wire.read_sync(as_sync.SerializeToString(), source)
     return PullRequest(
         device_id=request.device_id,
         global_version=request.global_version,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 
-from federation import publication as publications
 from federation import selectors as publication_selectors
 from federation.publication import LoadedPublication
 from patterns import selectors
@@ -19,6 +18,7 @@ from shards.exceptions import DeviceUnknown, TokenOfAnotherDevice
 from shards.models import Device
 from shards.tokens import DeviceToken
 from sync import answer, load
+from sync.current import CurrentPublication, PublicationSource
 from sync.messages import (
     EnrolmentReply,
     EnrolmentRequest,
@@ -29,20 +29,32 @@ from sync.messages import (
 from sync.pulling import PullReply, PullRequest
 
 
+def publication_for(token: DeviceToken) -> PublicationSource:
+    """Give what a request of a TV is read by and answered from.
+
+    ``token`` was verified, and its shard is served here.
+    """
+    return CurrentPublication(token.shard_id)
+
+
 def sync(
-    token: DeviceToken, request: SyncRequest, *, started: float | None = None
+    token: DeviceToken,
+    request: SyncRequest,
+    source: PublicationSource,
+    *,
+    started: float | None = None,
 ) -> SyncReply:
     """Apply a delta and answer; returns after its commit.
 
-    ``token`` was verified, and its shard is served here. ``started`` is when the
-    request arrived, by ``time.perf_counter``.
+    ``source`` is that of ``publication_for``, by which the request was read.
+    ``started`` is when it arrived, by ``time.perf_counter``.
     """
     if request.device_id != token.device_id:
         raise TokenOfAnotherDevice(field="device_id", device_id=request.device_id)
 
     alias = shard_alias(token.shard_id)
     with reaching.shard(token.shard_id):
-        publication = publications.current(alias, at_least=request.global_version or 0)
+        publication = source(request.global_version or 0)
         applied = store.apply_delta(
             shard_alias=alias,
             device_id=token.device_id,
@@ -62,10 +74,12 @@ def sync(
     )
 
 
-def pull(token: DeviceToken, request: PullRequest) -> PullReply:
+def pull(
+    token: DeviceToken, request: PullRequest, source: PublicationSource
+) -> PullReply:
     """Answer with what everyone learned; nothing is written, not even that it asked.
 
-    ``token`` was verified, and its shard is served here.
+    ``source`` is that of ``publication_for``, by which the request was read.
     """
     if request.device_id != token.device_id:
         raise TokenOfAnotherDevice(field="device_id", device_id=request.device_id)
@@ -76,7 +90,7 @@ def pull(token: DeviceToken, request: PullRequest) -> PullReply:
         if device is None:
             raise DeviceUnknown(device_id=token.device_id)
         tokens.check_standing(token, device)
-        publication = publications.current(alias, at_least=request.global_version or 0)
+        publication = source(request.global_version or 0)
         news = _news(publication, token, request.global_version, device.region)
     return PullReply(
         global_version=publication.version,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from rest_framework.request import Request
 
 from sync import json_wire, protobuf_wire
+from sync.current import PublicationSource
 from sync.messages import (
     EnrolmentReply,
     EnrolmentRequest,
@@ -26,7 +27,7 @@ class Wire(Protocol):
     #: What its answers are declared as.
     media_type: str
 
-    def read_sync(self, body: Any, /) -> SyncRequest: ...
+    def read_sync(self, body: Any, source: PublicationSource, /) -> SyncRequest: ...
     def write_sync(self, reply: SyncReply, wishes: Wishes, /) -> bytes: ...
     def read_enrolment(self, body: Any, /) -> EnrolmentRequest: ...
     def write_enrolment(self, reply: EnrolmentReply, /) -> bytes: ...

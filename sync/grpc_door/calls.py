@@ -52,8 +52,9 @@ def sync(call: Call) -> bytes:
         call.check_deadline()
         token = outcome.token = device_token(call.authorization)
         check_shard_is_served(token)
-        request = protobuf_wire.read_sync(call.read())
-        reply = service.sync(token, request, started=call.started)
+        source = service.publication_for(token)
+        request = protobuf_wire.read_sync(call.read(), source)
+        reply = service.sync(token, request, source, started=call.started)
         outcome.status = "retry" if reply.is_retry else "ok"
         outcome.answer = protobuf_wire.write_sync(reply, request.wishes)
     return outcome.answer
@@ -64,8 +65,9 @@ def pull(call: Call) -> bytes:
         call.check_deadline()
         token = outcome.token = device_token(call.authorization)
         check_shard_is_served(token)
-        request = protobuf_pull.read_pull(call.read())
-        reply = service.pull(token, request)
+        source = service.publication_for(token)
+        request = protobuf_pull.read_pull(call.read(), source)
+        reply = service.pull(token, request, source)
         outcome.status = "ok"
         outcome.answer = protobuf_pull.write_pull(reply, request.wishes)
     return outcome.answer

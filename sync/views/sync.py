@@ -50,8 +50,9 @@ class SyncViewSet(TvDoorViewSet):
         self.shard_id = token.shard_id
         check_shard_is_served(token)
 
-        message = wires.of_request(request).read_sync(request.data)
-        reply = service.sync(token, message, started=self.started)
+        source = service.publication_for(token)
+        message = wires.of_request(request).read_sync(request.data, source)
+        reply = service.sync(token, message, source, started=self.started)
         self.outcome = "retry" if reply.is_retry else "ok"
         wire = wires.of_reply(request)
         return replies.negotiated(

@@ -20,8 +20,8 @@ from constellation.v1 import device_pb2, sync_pb2
 from patterns.vectors import as_array
 from shards import services
 from shards.models import Device
-from sync import protobuf_wire
 from sync.embeddings import EmbeddingEncoding
+from sync.protobuf import news
 from tests.sync.binary import PROTOBUF, sync_message, vectors
 from tests.sync.publishing import publish
 from tests.sync.television import SYNC, addition, decoded, update
@@ -313,12 +313,13 @@ django.setup()
 
 from shards.exceptions import ConstellationError
 from sync import protobuf_wire
+from tests.sync.publishing import never_asked
 from tests.sync.test_protobuf import BOMBS
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for body, _ in BOMBS.values():
     try:
-        protobuf_wire.read_sync(body)
+        protobuf_wire.read_sync(body, never_asked)
     except ConstellationError:
         pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -462,7 +463,7 @@ def test_int8_keeps_its_bound_whatever_the_vector():
 
 
 def read_back(sent: np.ndarray, encoding: str) -> np.ndarray:
-    block = protobuf_wire.embedding_block(sent, EmbeddingEncoding[encoding.upper()])
+    block = news.embedding_block(sent, EmbeddingEncoding[encoding.upper()])
     return vectors(block)
 
 

@@ -19,6 +19,7 @@ from sync.embeddings import EmbeddingEncoding
 from sync.fields import codes_by_name
 from sync.messages import GlobalNews, Links, SyncReply, Trending, Wishes
 from tests.sync.binary import sync_document, sync_message
+from tests.sync.publishing import never_asked
 from tests.sync.television import embedding
 
 ids = st.uuids().map(str)
@@ -91,9 +92,10 @@ requests = st.fixed_dictionaries(
 
 @given(requests)
 def test_request_is_understood_the_same(document):
-    plain = json_wire.read_sync(orjson.loads(orjson.dumps(document)))
+    plain = json_wire.read_sync(orjson.loads(orjson.dumps(document)), never_asked)
 
-    binary = protobuf_wire.read_sync(sync_message(document).SerializeToString())
+    sent = sync_message(document).SerializeToString()
+    binary = protobuf_wire.read_sync(sent, never_asked)
 
     assert binary.device_id == plain.device_id
     assert binary.global_version == plain.global_version
@@ -199,7 +201,8 @@ def test_rate_is_the_decimal_that_was_meant():
         }
     )
 
-    (update,) = protobuf_wire.read_sync(body.SerializeToString()).delta.updated
+    sent = body.SerializeToString()
+    (update,) = protobuf_wire.read_sync(sent, never_asked).delta.updated
 
     assert update.new_success_rate == 0.7
     assert body.delta.patterns_updated[0].new_success_rate == pytest.approx(0.7)
