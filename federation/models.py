@@ -12,6 +12,7 @@ from pgvector.django import HnswIndex, VectorField
 from patterns.context import (
     CONTENT_ID_LENGTH,
     GENRE_LENGTH,
+    ITEM_LENGTH,
     ContentType,
     DayOfWeek,
     TimeOfDay,
@@ -19,9 +20,6 @@ from patterns.context import (
 from patterns.vectors import EMBEDDING_DIMENSIONS
 from shards.databases import LivesOn
 from shards.models import REGION_LENGTH, Shard
-
-#: A trend's item is a content id, or ``genre:`` and a genre.
-ITEM_LENGTH = CONTENT_ID_LENGTH + 6
 
 
 class FederationRound(models.Model):
@@ -296,6 +294,30 @@ class Link(models.Model):
                 fields=["version", "content_id"], name="links_once_per_content"
             ),
         ]
+
+
+class TrainedCodebook(models.Model):
+    """A codebook that was published; the newest four are understood.
+
+    This is the master copy. TVs and shards have them as bundles.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    version = models.PositiveIntegerField(primary_key=True)
+    #: The message ``Codebook``.
+    payload = models.BinaryField()
+    #: ``FederationRound.id`` that trained it.
+    round_id = models.BigIntegerField()
+    cell_count = models.PositiveIntegerField("global patterns")
+    cosine = models.FloatField(help_text="Between these and what TVs read, on average.")
+    trained_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-version"]
+
+    def __str__(self) -> str:
+        return f"Codebook {self.version}"
 
 
 class BundlePayload(models.Model):

@@ -14,7 +14,9 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from federation import rows, selectors
+from federation import codebooks, rows, selectors
+from federation.codebooks import Codebooks
+from federation.codes import PublishedCodes
 from federation.kernels.quantise import CodedCentroids, quantise
 from federation.result import ResultPattern, RoundResult
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
@@ -61,6 +63,10 @@ class LoadedPublication:
     #: By content id: (content id, weight), strongest first.
     links: dict[str, list[tuple[str, float]]]
 
+    codebooks: Codebooks
+    #: The centroids as codes of each codebook, row i belonging to ``cells[i]``.
+    codes: PublishedCodes = field(repr=False)
+
     _coded: CodedCentroids = field(repr=False)
 
     def assign(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -95,7 +101,9 @@ def current(shard_alias: str, *, at_least: int = 0) -> LoadedPublication:
         pointer = selectors.pointer(shard_alias)
         loaded = _loaded.get(shard_alias)
         if loaded is None or not _is(loaded, pointer):
-            loaded = _held_for_another_shard(pointer) or _load(shard_alias, pointer)
+            loaded = _held_for_another_shard(pointer) or _load(
+                shard_alias, pointer, before=loaded
+            )
             _loaded[shard_alias] = loaded
         return loaded
     finally:
@@ -115,7 +123,9 @@ def _held_for_another_shard(pointer: selectors.Pointer) -> LoadedPublication | N
     return next((each for each in list(_loaded.values()) if _is(each, pointer)), None)
 
 
-def _load(shard_alias: str, pointer: selectors.Pointer) -> LoadedPublication:
+def _load(
+    shard_alias: str, pointer: selectors.Pointer, *, before: LoadedPublication | None
+) -> LoadedPublication:
     if pointer.version == 0:
         result = RoundResult()
     else:
@@ -123,6 +133,11 @@ def _load(shard_alias: str, pointer: selectors.Pointer) -> LoadedPublication:
     trends: dict[str, list[tuple[str, float]]] = {}
     for trend in result.trends:
         trends.setdefault(trend.region, []).append((trend.item, trend.score))
+    understood = codebooks.load(
+        shard_alias,
+        pointer.version,
+        known=before.codebooks if before else Codebooks(),
+    )
     return LoadedPublication(
         version=pointer.version,
         checksum=pointer.checksum,
@@ -138,6 +153,8 @@ def _load(shard_alias: str, pointer: selectors.Pointer) -> LoadedPublication:
             row.content_id: list(zip(row.related_ids, row.weights, strict=True))
             for row in result.links
         },
+        codebooks=understood,
+        codes=PublishedCodes(understood, result.embeddings),
         _coded=CodedCentroids(result.embeddings),
     )
 

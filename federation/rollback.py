@@ -59,7 +59,7 @@ def republish(
         with run.until_closed(should_stop):
             result = rows.read_result(CONTROL_ALIAS, chosen.version)
             run.note(result)
-            run.publish(result, along=lambda: None)
+            run.publish(result)
         return run.report()
 
 

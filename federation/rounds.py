@@ -16,16 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
-from federation import collect, history, lease, merge, metrics, selectors
+from federation import collect, history, lease, merge, metrics, selectors, training
 from federation.collect import FirstReading, SecondReading
-from federation.kernels import Cells
+from federation.kernels import Cells, PatternSample
 from federation.merge import Outcome, Thresholds
 from federation.models import FederationRound, Publication, RoundShard
 from federation.report import DRY_RUN, RoundReport
@@ -110,6 +110,13 @@ def due_in_seconds(interval_seconds: float) -> float:
     return 0.0 if since is None else max(0.0, interval_seconds - since)
 
 
+@dataclass(frozen=True)
+class _Findings:
+    outcome: Outcome
+    cells: Cells
+    sample: PatternSample
+
+
 class _Reading(Run):
     """A round that reads the shards."""
 
@@ -144,13 +151,18 @@ class _Reading(Run):
 
     def carry_out(self, should_stop: Callable[[], bool]) -> None:
         with self.until_closed(should_stop):
-            outcome, cells = self._find_out()
+            found = self._find_out()
+            result, cells = found.outcome.result, found.cells
+            self.enter("training")
             self.publish(
-                outcome.result,
-                along=partial(history.keep, self.told.pk, cells, outcome.history),
+                result,
+                new_codebook=training.for_result(
+                    result, cells=cells, sample=found.sample
+                ),
+                along=partial(history.keep, self.told.pk, cells, found.outcome.history),
             )
 
-    def _find_out(self) -> tuple[Outcome, Cells]:
+    def _find_out(self) -> _Findings:
         first = self._first_reading()
         self.enter("fitting")
         plan = merge.plan(
@@ -168,7 +180,7 @@ class _Reading(Run):
         self.note(outcome.result)
         self.told.suppressed_count = outcome.suppressed_count
         self._refuse_nothing(outcome, first.sample.n_patterns)
-        return outcome, plan.cells
+        return _Findings(outcome, plan.cells, first.sample)
 
     def _first_reading(self) -> FirstReading:
         def note(row: RoundShard, reading: FirstReading) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from django.db import Error, connections, transaction
 
-from federation import lease, publish, selectors
+from federation import lease, publish, selectors, training
 from federation.bundles import keys
 from federation.bundles.making import bundles_of
 from federation.distribute import distribute, newest_version
@@ -19,6 +19,7 @@ from federation.models import FederationRound, RoundShard
 from federation.publish import Edition
 from federation.report import DRY_RUN, RoundReport
 from federation.result import RoundResult
+from federation.training import NewCodebook
 from shards.databases import CONTROL_ALIAS
 
 #: Called with the step, and how many of how many parts of it are done.
@@ -101,7 +102,13 @@ class Run:
         self.told.trend_count = len(result.trends)
         self.told.link_count = len(result.links)
 
-    def publish(self, result: RoundResult, *, along: Callable[[], None]) -> None:
+    def publish(
+        self,
+        result: RoundResult,
+        *,
+        new_codebook: NewCodebook | None = None,
+        along: Callable[[], None] = lambda: None,
+    ) -> None:
         """Take a noted result to all databases; ``along`` runs where it is decided."""
         self.enter("publishing")
         version = lease.reserve_version(self.told, above=newest_version(self.shards))
@@ -116,6 +123,7 @@ class Run:
                 version=version,
                 checksum=self.told.checksum,
                 rollback_of=self.told.rollback_of,
+                codebooks=training.payloads(new_codebook),
             ),
         )
 
@@ -124,6 +132,7 @@ class Run:
             with transaction.atomic():
                 lease.mark_published(self.told, edition.version)
                 publish.flip(CONTROL_ALIAS, edition.version, edition.checksum)
+                training.keep(new_codebook, round_id=self.told.pk)
                 along()
             self.told.global_version = edition.version
 

@@ -12,6 +12,7 @@ from federation.bundles.made import MadeBundle, made_of
 from federation.bundles.manifests import Entry, signed_manifest
 from federation.bundles.serving import MANIFEST
 from federation.bundles.signing import KeyRing
+from federation.codebooks import PATH_PREFIX
 from federation.result import RoundResult
 
 CODEBOOK = "codebook"
@@ -71,7 +72,7 @@ def of_codebook(
 
 
 def codebook_path(codebook_version: int) -> str:
-    return f"codebooks/{codebook_version}"
+    return f"{PATH_PREFIX}{codebook_version}"
 
 
 def _of_result(

@@ -1,0 +1,114 @@
+"""When a round trains a new codebook, and which ones a publication carries.
+
+A codebook never changes and outlives publications. TVs fetch each new one, half a
+megabyte, so a round trains only if there is none, if there are twice the cells the last
+was trained for, or if it describes today's cells clearly worse than it did those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from django.db.models.functions import Now
+
+from federation import codebooks
+from federation.kernels import Cells, PatternSample, nearest_cell_rows
+from federation.kernels.codebook import Codebook, cosines
+from federation.kernels.quantise import unit_rows
+from federation.models import TrainedCodebook
+from federation.result import RoundResult
+
+#: A delta may be written with the current one or the three before.
+KEPT_CODEBOOKS = 4
+
+#: Bytes of the codes that a codebook is judged by.
+JUDGED_BYTES = 32
+#: Worse than this, and worse by that than when it was new: a round trains another.
+COSINE_WANTED = 0.985
+COSINE_LOST = 0.005
+#: As it does with so many times the cells.
+CELLS_GROWN = 2
+
+#: Patterns that tell how patterns lie about their cells.
+SPREAD_PATTERNS = 1 << 14
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NewCodebook:
+    """What a round trained."""
+
+    version: int
+    #: The serialised message ``Codebook``.
+    payload: bytes
+    cell_count: int
+    #: Between the cells and their codes of ``JUDGED_BYTES``, on average.
+    cosine: float
+
+
+def for_result(
+    result: RoundResult, *, cells: Cells, sample: PatternSample
+) -> NewCodebook | None:
+    """Train a codebook if this result needs another; a few seconds of one core.
+
+    ``cells`` are all of the round, ``sample`` the patterns they were fitted to.
+    """
+    if not result.patterns:
+        return None
+    newest = TrainedCodebook.objects.first()
+    if newest is not None and not _is_outgrown(newest, result):
+        return None
+    # Only a round trains: no other process has faiss in its memory.
+    from federation.kernels.codebook_training import spread_of, train_codebook
+
+    patterns = unit_rows(sample.vectors[:SPREAD_PATTERNS].astype(np.int64))
+    codebook = train_codebook(
+        result.embeddings,
+        np.array([pattern.mass for pattern in result.patterns], dtype=np.float32),
+        spread_of(patterns, cells.centroids, nearest_cell_rows(patterns, cells)),
+    )
+    version = newest.version + 1 if newest else 1
+    return NewCodebook(
+        version=version,
+        payload=codebooks.to_payload(codebook, version),
+        cell_count=len(result.patterns),
+        cosine=_cosine(codebook, result),
+    )
+
+
+def payloads(new: NewCodebook | None = None) -> dict[int, bytes]:
+    """Give those that a publication carries, by version, the newest first."""
+    carried = {} if new is None else {new.version: new.payload}
+    kept = TrainedCodebook.objects.values_list("version", "payload")
+    for version, payload in kept[: KEPT_CODEBOOKS - len(carried)]:
+        carried[version] = bytes(payload)
+    return carried
+
+
+def keep(new: NewCodebook | None, *, round_id: int) -> None:
+    """Write down what a round trained; part of the caller's transaction."""
+    if new is None:
+        return
+    TrainedCodebook.objects.create(
+        version=new.version,
+        payload=new.payload,
+        round_id=round_id,
+        cell_count=new.cell_count,
+        cosine=new.cosine,
+        trained_at=Now(),
+    )
+    versions = TrainedCodebook.objects.values_list("version", flat=True)
+    kept = list(versions[:KEPT_CODEBOOKS])
+    TrainedCodebook.objects.exclude(version__in=kept).delete()
+
+
+def _is_outgrown(newest: TrainedCodebook, result: RoundResult) -> bool:
+    if len(result.patterns) >= CELLS_GROWN * newest.cell_count:
+        return True
+    cosine = _cosine(codebooks.from_payload(bytes(newest.payload)), result)
+    return cosine < min(COSINE_WANTED, newest.cosine - COSINE_LOST)
+
+
+def _cosine(codebook: Codebook, result: RoundResult) -> float:
+    codes = codebook.encode(result.embeddings, JUDGED_BYTES)
+    return float(cosines(result.embeddings, codebook.decode(codes)).mean())
