@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from federation.exceptions import BundleUnknown, VersionNotKept
 from shards.exceptions import ConstellationError
@@ -13,6 +14,8 @@ from sync.schema.operations import Operation, Operations
 from sync.schema.parts import Schema
 
 TAG = "Bundles"
+
+_STRONG_ETAG = '"9f86d081884c7d659a2feaa0c55ad015"'
 
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
@@ -128,6 +131,75 @@ def schemas() -> dict[str, Schema]:
     return {}
 
 
+def parameters() -> dict[str, Schema]:
+    """Conditions and ranges, by the name of the component."""
+    return {
+        "IfMatch": {
+            "name": "If-Match",
+            "in": "header",
+            "description": "Answer with this or with 412.",
+            "schema": {"type": "string", "examples": [_STRONG_ETAG]},
+        },
+        "Range": {
+            "name": "Range",
+            "in": "header",
+            "description": "One range of the encoded bytes; several are answered with "
+            "the whole.",
+            "schema": {"type": "string", "examples": ["bytes=65536-"]},
+        },
+        "IfRange": {
+            "name": "If-Range",
+            "in": "header",
+            "description": "The `ETag` of the part that the caller has: if it isn't "
+            "that any more, the whole is sent.",
+            "schema": {"type": "string", "examples": [_STRONG_ETAG]},
+        },
+    }
+
+
+def headers() -> dict[str, Schema]:
+    """What comes with bytes that never change, by the name of the component."""
+    return {
+        "Immutable": {
+            "description": "A cache may keep it for ever.",
+            "schema": {
+                "type": "string",
+                "examples": ["public, max-age=31536000, immutable"],
+            },
+        },
+        "StrongETag": {
+            "description": "Of the encoded bytes; another for each encoding.",
+            "schema": {"type": "string", "examples": [_STRONG_ETAG]},
+        },
+        "AcceptRanges": {
+            "description": "That `Range` is understood.",
+            "schema": {"type": "string", "enum": ["bytes"]},
+        },
+        "ContentRange": {
+            "description": "Which of the encoded bytes these are, and how many there "
+            "are; with 416, only the latter.",
+            "schema": {"type": "string", "examples": ["bytes 65536-99999/100000"]},
+        },
+        "ReprDigest": {
+            "description": "SHA-256 of the encoded bytes, whole (RFC 9530).",
+            "schema": {
+                "type": "string",
+                "examples": ["sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:"],
+            },
+        },
+        "BundleSignature": {
+            "description": "By key id, Ed25519 over the ASCII lines `constellation "
+            "bundle v1`, the address below `/api/v1/`, and the SHA-256 of the bytes "
+            "without an encoding in hexadecimal, each ended by one 0x0A. A dictionary "
+            "of byte sequences (RFC 9651).",
+            "schema": {
+                "type": "string",
+                "examples": [f"k21fe31dfa154a261=:{'A' * 86}==:"],
+            },
+        },
+    }
+
+
 def _operation(
     name: str,
     *,
@@ -147,7 +219,7 @@ def _operation(
             *parameters,
             *map(operations.parameter, ("IfNoneMatch", "IfMatch", "Range", "IfRange")),
         ],
-        replies=operations.immutable(summary + ".", message),
+        replies=_immutable(summary + ".", message),
         refusals=[
             *problems.any_call(problems.PROTOBUF_ONLY),
             *problems.partial(),
@@ -177,3 +249,37 @@ def _invalid_version(field: str) -> list[ConstellationError]:
     return problems.invalid(
         field, "not a whole number", f"a whole number from 1 to {VERSION_MAX}"
     )
+
+
+def _immutable(description: str, message: str) -> dict[int, dict[str, Any]]:
+    """Describe bytes that never change: whole, in part, and to who has them already."""
+    known = {
+        "ETag": {"$ref": "#/components/headers/StrongETag"},
+        "Cache-Control": {"$ref": "#/components/headers/Immutable"},
+    }
+    carried = {
+        **known,
+        **{
+            name: {"$ref": f"#/components/headers/{name.replace('-', '')}"}
+            for name in (
+                *("Content-Encoding", "Accept-Ranges"),
+                *("Repr-Digest", "Bundle-Signature"),
+            )
+        },
+    }
+    content = {
+        operations.PROTOBUF_DOWN: operations.binary(message, operations.PROTOBUF_DOWN)
+    }
+    return {
+        200: {"description": description, "headers": carried, "content": content},
+        206: {
+            "description": "The part that `Range` asks for, of the encoded bytes.",
+            "headers": carried
+            | {"Content-Range": {"$ref": "#/components/headers/ContentRange"}},
+            "content": content,
+        },
+        304: {
+            "description": "`If-None-Match` names what the caller would get. No body.",
+            "headers": known,
+        },
+    }

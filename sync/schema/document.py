@@ -108,8 +108,8 @@ def complete(result: dict[str, Any], **_facts: Any) -> dict[str, Any]:
         },
     }
     components["schemas"]["Embedding"] = parts.embedding()
-    components["parameters"] = operations.shared_parameters()
-    components["headers"] = operations.shared_headers()
+    components["parameters"] = operations.shared_parameters() | bundles.parameters()
+    components["headers"] = operations.shared_headers() | bundles.headers()
     components["securitySchemes"] = operations.security_schemes()
     return result
 

@@ -54,7 +54,7 @@ def operation(
         common = [parameter("ContentEncoding")]
         content = {JSON: {"schema": body}}
         if message:
-            content |= {each: _binary(message, each) for each in PROTOBUF_UP}
+            content |= {each: binary(message, each) for each in PROTOBUF_UP}
         taken = {"requestBody": {"required": True, "content": content}}
     if any("Content-Encoding" in each.get("headers", {}) for each in replies.values()):
         common.append(parameter("AcceptEncoding"))
@@ -77,7 +77,7 @@ def reply(description: str, schema: Schema, *, message: str = "") -> dict[str, A
     """Describe an answer for one caller, encoded as it likes."""
     content = {JSON: {"schema": schema}}
     if message:
-        content[PROTOBUF_DOWN] = _binary(message, PROTOBUF_DOWN)
+        content[PROTOBUF_DOWN] = binary(message, PROTOBUF_DOWN)
     return {
         "description": description,
         "headers": _headers("ContentEncoding", cache_control="NoStore"),
@@ -97,38 +97,6 @@ def cacheable(description: str, schema: Schema) -> dict[int, dict[str, Any]]:
         304: {
             "description": "`If-None-Match` names what is still the answer. No body.",
             "headers": kept | _headers(cache_control="MaxAge"),
-        },
-    }
-
-
-def immutable(description: str, message: str) -> dict[int, dict[str, Any]]:
-    """Describe bytes that never change: whole, in part, and to who has them already."""
-    known = {
-        "ETag": {"$ref": "#/components/headers/StrongETag"},
-        "Cache-Control": {"$ref": "#/components/headers/Immutable"},
-    }
-    carried = {
-        **known,
-        **{
-            name: {"$ref": f"#/components/headers/{name.replace('-', '')}"}
-            for name in (
-                *("Content-Encoding", "Accept-Ranges"),
-                *("Repr-Digest", "Bundle-Signature"),
-            )
-        },
-    }
-    content = {PROTOBUF_DOWN: _binary(message, PROTOBUF_DOWN)}
-    return {
-        200: {"description": description, "headers": carried, "content": content},
-        206: {
-            "description": "The part that `Range` asks for, of the encoded bytes.",
-            "headers": carried
-            | {"Content-Range": {"$ref": "#/components/headers/ContentRange"}},
-            "content": content,
-        },
-        304: {
-            "description": "`If-None-Match` names what the caller would get. No body.",
-            "headers": known,
         },
     }
 
@@ -177,26 +145,6 @@ def shared_parameters() -> dict[str, Schema]:
             "description": "The `ETag` of the answer that the caller has.",
             "schema": {"type": "string", "examples": [_ETAG]},
         },
-        "IfMatch": {
-            "name": "If-Match",
-            "in": "header",
-            "description": "Answer with this or with 412.",
-            "schema": {"type": "string", "examples": [_STRONG_ETAG]},
-        },
-        "Range": {
-            "name": "Range",
-            "in": "header",
-            "description": "One range of the encoded bytes; several are answered with "
-            "the whole.",
-            "schema": {"type": "string", "examples": ["bytes=65536-"]},
-        },
-        "IfRange": {
-            "name": "If-Range",
-            "in": "header",
-            "description": "The `ETag` of the part that the caller has: if it isn't "
-            "that any more, the whole is sent.",
-            "schema": {"type": "string", "examples": [_STRONG_ETAG]},
-        },
     }
 
 
@@ -217,43 +165,6 @@ def shared_headers() -> dict[str, Schema]:
         "ETag": {
             "description": "Of the content, whatever its encoding.",
             "schema": {"type": "string", "examples": [_ETAG]},
-        },
-        "Immutable": {
-            "description": "A cache may keep it for ever.",
-            "schema": {
-                "type": "string",
-                "examples": ["public, max-age=31536000, immutable"],
-            },
-        },
-        "StrongETag": {
-            "description": "Of the encoded bytes; another for each encoding.",
-            "schema": {"type": "string", "examples": [_STRONG_ETAG]},
-        },
-        "AcceptRanges": {
-            "description": "That `Range` is understood.",
-            "schema": {"type": "string", "enum": ["bytes"]},
-        },
-        "ContentRange": {
-            "description": "Which of the encoded bytes these are, and how many there "
-            "are; with 416, only the latter.",
-            "schema": {"type": "string", "examples": ["bytes 65536-99999/100000"]},
-        },
-        "ReprDigest": {
-            "description": "SHA-256 of the encoded bytes, whole (RFC 9530).",
-            "schema": {
-                "type": "string",
-                "examples": ["sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:"],
-            },
-        },
-        "BundleSignature": {
-            "description": "By key id, Ed25519 over the ASCII lines `constellation "
-            "bundle v1`, the address below `/api/v1/`, and the SHA-256 of the bytes "
-            "without an encoding in hexadecimal, each ended by one 0x0A. A dictionary "
-            "of byte sequences (RFC 9651).",
-            "schema": {
-                "type": "string",
-                "examples": [f"k21fe31dfa154a261=:{'A' * 86}==:"],
-            },
         },
         "RetryAfter": {
             "description": "When to come back, in seconds; spread, so that not all "
@@ -293,7 +204,7 @@ def security_schemes() -> dict[str, Schema]:
     }
 
 
-def _binary(message: str, media_type: str) -> dict[str, Schema]:
+def binary(message: str, media_type: str) -> dict[str, Schema]:
     """Describe bytes: no JSON Schema can say what is in them."""
     return {
         "schema": {
@@ -311,4 +222,3 @@ def _headers(*names: str, cache_control: str) -> dict[str, Any]:
 
 
 _ETAG = 'W/"6d1f0a9c27bb5f5f1d7f7f7c0ad8b5e1"'
-_STRONG_ETAG = '"9f86d081884c7d659a2feaa0c55ad015"'

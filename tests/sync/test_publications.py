@@ -13,7 +13,7 @@ import zstandard
 from django.test import RequestFactory
 
 from constellation.v1 import bundle_pb2
-from federation.bundles import signing
+from federation.bundles import serving, signing
 from federation.bundles.signing import KeyRing
 from federation.models import Bundle, BundlePayload, Publication
 from patterns.models import Content
@@ -21,7 +21,9 @@ from sync import ranges
 from sync.exceptions import RangeNotSatisfiable
 from tests.federation.bundling import KEY, OTHER_KEY, make, put_out
 
-pytestmark = pytest.mark.django_db(databases=["default", "shard_000", "shard_001"])
+pytestmark = pytest.mark.django_db(
+    databases=["default", "shard_000", "shard_001", "shard_002"]
+)
 
 MANIFEST = "/api/v1/publications/18/manifest"
 PATTERNS = "/api/v1/publications/18/patterns"
@@ -435,6 +437,34 @@ def test_the_control_database_is_asked_last(client):
     put_out("default")
 
     assert client.get(PATTERNS).status_code == 200
+
+
+def test_a_shard_that_is_down_does_not_hide_what_others_have(client, deneb, settings):
+    settings.SHARD_IDS = {deneb.id}
+    put_out("default")
+
+    assert client.get(PATTERNS).status_code == 200
+
+
+def test_while_a_database_is_down_nothing_is_said_to_be_missing(
+    client, deneb, settings
+):
+    settings.SHARD_IDS = {deneb.id}
+
+    response = client.get(PATTERNS)
+
+    assert response.status_code == 503
+    assert response.json()["code"] == "shard_unavailable"
+    assert int(response["Retry-After"]) >= 30
+
+
+def test_what_is_deleted_between_two_statements_is_gone(made):
+    found = serving.find("shard_000", "codebooks/4")
+    assert found is not None
+    Bundle.objects.using("shard_000").filter(name="codebook").delete()
+    BundlePayload.objects.using("shard_000").filter(pk=found.sha256).delete()
+
+    assert serving.read(found, "zstd", 0, 10) is None
 
 
 # What a TV is told
