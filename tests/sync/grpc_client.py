@@ -72,6 +72,15 @@ class WaitingThreads(Executor):
             )
             return [future for future, _ in self._jobs]
 
+    def wait_for_job_of(self, call: Any) -> Future[Any] | None:
+        """Return what stands for the only call there is; None if it ends before."""
+        call.add_done_callback(self._notify)
+        with self._something_new:
+            assert self._something_new.wait_for(
+                lambda: self._jobs or call.done(), TIMEOUT_SECONDS
+            )
+            return self._jobs[0][0] if self._jobs else None
+
     def _notify(self, _call: Any) -> None:
         with self._something_new:
             self._something_new.notify_all()
@@ -130,6 +139,7 @@ class Door:
 
         def wait() -> None:
             stopping.result(TIMEOUT_SECONDS)
+            self._run(_end_other_tasks())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(TIMEOUT_SECONDS)
             self._loop.close()
@@ -143,6 +153,14 @@ class Door:
     async def _start(self) -> int:
         self.server = DoorServer(self._executor, **self._parts)
         return await self.server.start("127.0.0.1:0", self._certificate)
+
+
+async def _end_other_tasks() -> None:
+    """Do what ``asyncio.run`` does in the end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class Answer:

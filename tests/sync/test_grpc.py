@@ -189,13 +189,23 @@ def test_call_without_a_message_is_malformed(vega_tv):
 def test_call_that_was_given_up_while_it_waited_is_not_applied(vega_tv):
     client = grpc_client.client()
     body = sync_message(vega_tv.body(added=[addition()])).SerializeToString()
-    call = client.start("Sync", body, vega_tv.authorization, timeout=0.2)
-    (waiting,) = client.threads.wait_for_jobs(1)
+    timeout = 0.2
+    while not (waiting := start_and_wait(body, vega_tv.authorization, timeout)):
+        timeout *= 2  # too short for the call to come through
+    call, job = waiting
     assert call.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    grpc_client.wait_until(waiting.cancelled)
+    grpc_client.wait_until(job.cancelled)
     client.threads.work(1)
 
     assert vega_tv.stored() == {}
+
+
+def start_and_wait(body: bytes, authorization: str, timeout: float) -> Any:
+    """Give a call and what waits for it at the server; None if it came to an end."""
+    client = grpc_client.client()
+    call = client.start("Sync", body, authorization, timeout=timeout)
+    job = client.threads.wait_for_job_of(call)
+    return None if job is None else (call, job)
 
 
 @with_shard
@@ -311,10 +321,10 @@ def test_server_that_stops_says_so_to_those_who_watch(new_door):
             health_pb2.HealthCheckRequest(), timeout=grpc_client.TIMEOUT_SECONDS
         )
         assert next(watch).status == SERVING
-        stopping = threading.Thread(target=door.stop, args=(timedelta(seconds=1),))
-        stopping.start()
+        wait_until_stopped = door.begin_to_stop()
         status = next(watch).status
-        stopping.join()
+        watch.cancel()
+        wait_until_stopped()
 
     assert status == NOT_SERVING
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -51,9 +52,13 @@ def url_of(alias: str) -> str:
 class Server:
     """The command, on the databases of this test."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *options: str, port: int = 0) -> None:
+        address = f"127.0.0.1:{port}"
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "grpcserver", "--grpc-addr", "127.0.0.1:0"],
+            [
+                *(sys.executable, "manage.py", "grpcserver"),
+                *("--grpc-addr", address, *options),
+            ],
             cwd=settings.BASE_DIR,
             env=os.environ
             | {
@@ -227,6 +232,22 @@ def asked_of_the_server(what: str, which: str) -> bool:
             f" WHERE datname = current_database() AND {which}"
         )
         return bool(cursor.fetchone()[0])
+
+
+def test_several_may_share_a_port_if_all_say_so(vega_tv, tmp_path):
+    with (
+        closing(Server(tmp_path, "--share-port")) as one,
+        closing(Server(tmp_path, "--share-port", port=one.port)) as other,
+    ):
+        with pytest.raises(CommandError, match="Address already in use"):
+            call_command("grpcserver", "--grpc-addr", f"127.0.0.1:{one.port}")
+        one.process.terminate()
+        one.process.communicate(timeout=TIMEOUT_SECONDS)
+        reply = other.send(vega_tv, vega_tv.body(added=[addition()])).result()
+
+    assert other.port == one.port
+    assert one.process.returncode == 0
+    assert reply.accepted.stored == 1
 
 
 def test_says_which_port_is_taken_and_how_to_move_it():
