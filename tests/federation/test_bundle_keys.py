@@ -14,7 +14,6 @@ from django.core.management.base import CommandError
 from constellation.v1 import bundle_pb2
 from constellation_site import environment
 from federation.bundles import keys, signing
-from federation.bundles.making import bundles_of
 from federation.bundles.signing import KeyStatus
 from federation.exceptions import (
     KeysFromEnvironment,
@@ -23,7 +22,7 @@ from federation.exceptions import (
     SigningKeyMissing,
     SigningKeyUnknown,
 )
-from tests.federation.bundling import a_result, put_out
+from tests.federation.bundling import put_out
 
 pytestmark = pytest.mark.django_db
 
@@ -126,7 +125,7 @@ def test_a_process_with_another_key_does_not_publish(settings, tmp_path):
     settings.CONSTELLATION_HOME = tmp_path / "another"
 
     with pytest.raises(SigningKeyUnknown, match="set BUNDLE_SIGNING_KEY"):
-        bundles_of(a_result(), version=19, checksum="00" * 32)
+        bundles_of(a_result(), version=19, checksum="00" * 32, ordinals={})
 
 
 def test_where_no_key_can_be_kept_nothing_is_published(settings, tmp_path):
@@ -141,7 +140,7 @@ def test_the_environment_is_believed_even_so(settings):
     put_out("default", ring=keys.ring())
     settings.BUNDLE_SIGNING_KEY = SEED
 
-    assert bundles_of(a_result(), version=19, checksum="00" * 32)
+    assert bundles_of(a_result(), version=19, checksum="00" * 32, ordinals={})
 
 
 # Rotated
