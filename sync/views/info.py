@@ -22,8 +22,9 @@ from patterns.vectors import EMBEDDING_DIMENSIONS
 from shards import reaching
 from shards.databases import CONTROL_ALIAS
 from shards.exceptions import ControlUnavailable
-from sync import encodings, fields, load, parsers, protobuf_wire, replies
+from sync import encodings, fields, load, parsers, replies
 from sync.embeddings import SERVED_ENCODINGS
+from sync.protobuf import counting
 from sync.renderers import JsonRenderer, ProtobufRenderer, dumps
 from sync.version import VERSION
 from sync.views.content import CONTENTS_PER_REQUEST
@@ -52,7 +53,7 @@ def _info() -> dict[str, Any]:
             "inflated_bytes": settings.INFLATED_LIMIT_BYTES,
             "zstd_window_bytes": encodings.ZSTD_WINDOW_LIMIT_BYTES,
             "depth": parsers.DEPTH_LIMIT,
-            "fields": protobuf_wire.fields_limit(),
+            "fields": counting.fields_limit(),
             "patterns_per_sync": settings.PATTERNS_PER_SYNC,
             "patterns_per_device": settings.PATTERNS_PER_DEVICE,
             "content_ids_per_pattern": CONTENT_IDS_LIMIT,
