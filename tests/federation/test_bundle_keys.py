@@ -125,7 +125,7 @@ def test_a_process_with_another_key_does_not_publish(settings, tmp_path):
     settings.CONSTELLATION_HOME = tmp_path / "another"
 
     with pytest.raises(SigningKeyUnknown, match="set BUNDLE_SIGNING_KEY"):
-        bundles_of(a_result(), version=19, checksum="00" * 32, ordinals={})
+        keys.ring()
 
 
 def test_where_no_key_can_be_kept_nothing_is_published(settings, tmp_path):
@@ -140,7 +140,7 @@ def test_the_environment_is_believed_even_so(settings):
     put_out("default", ring=keys.ring())
     settings.BUNDLE_SIGNING_KEY = SEED
 
-    assert bundles_of(a_result(), version=19, checksum="00" * 32, ordinals={})
+    assert keys.ring().current.public == signing.SigningKey(bytes(32)).public
 
 
 # Rotated
