@@ -20,6 +20,7 @@ from federation.models import (
     Link,
     Publication,
     RoundShard,
+    TrainedCodebook,
     Trend,
     TrendHistory,
 )
@@ -183,7 +184,7 @@ def wipe() -> None:
             *(Bundle, BundlePayload),
         ):
             published.objects.using(alias).all().delete()
-    for told in (TrendHistory, RoundShard, FederationRound, Shard):
+    for told in (TrendHistory, RoundShard, FederationRound, TrainedCodebook, Shard):
         told.objects.all().delete()
 
 
