@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import grpc
+import structlog
 from django.conf import settings
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -55,6 +56,8 @@ LIMITS = (
     ("grpc.max_connection_age_grace_ms", _MINUTE_MS),
 )
 
+log = structlog.get_logger(__name__)
+
 _HEALTH = health_pb2.HealthCheckResponse
 _NAMES = ("", SERVICE)
 
@@ -87,7 +90,7 @@ class DoorServer:
         self.is_stopping = False
         self._is_ready = is_ready
         self._health_interval = health_interval
-        self._probes = DatabaseThreads(1, "grpc-health")
+        self._probes = DatabaseThreads(1, "grpc-door-health")
         self._servicer = Servicer(Workers(executor, threads=threads))
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
@@ -126,7 +129,12 @@ class DoorServer:
 
     async def _tell_health(self) -> None:
         loop = asyncio.get_running_loop()
-        is_ready = await loop.run_in_executor(self._probes, self._is_ready)
+        try:
+            is_ready = await loop.run_in_executor(self._probes, self._is_ready)
+        except Exception:
+            # Asked again soon: a probe that broke once must not be the last.
+            log.exception("gRPC health could not be told")
+            is_ready = False
         status = _HEALTH.SERVING if is_ready else _HEALTH.NOT_SERVING
         for name in _NAMES:
             await self._health.set(name, status)

@@ -79,7 +79,7 @@ class Servicer:
             raise calls.turned_away(call) if is_for_tvs else load.overloaded()
 
     async def _stream(self, _requests: AsyncIterator[bytes], context: Context) -> None:
-        if self._stream_count >= STREAMS_LIMIT:
+        if self._stream_count >= STREAMS_LIMIT or not self._workers.has_room:
             await _refuse(context, load.overloaded())
         self._stream_count += 1
         try:

@@ -283,10 +283,23 @@ def test_syncs_are_counted_like_those_of_rest(vega_tv):
 # Health and reflection
 
 
-def test_health_follows_readiness(new_door):
-    state = {"is_ready": False}
+def no() -> bool:
+    return False
+
+
+def yes() -> bool:
+    return True
+
+
+def breaks() -> bool:
+    raise RuntimeError("a bug of ours")
+
+
+@pytest.mark.parametrize("is_not_ready", [no, breaks])
+def test_health_follows_readiness(new_door, is_not_ready):
+    state = {"probe": is_not_ready}
     door = new_door(
-        is_ready=lambda: state["is_ready"], health_interval=timedelta(milliseconds=20)
+        is_ready=lambda: state["probe"](), health_interval=timedelta(milliseconds=20)
     )
     with grpc.insecure_channel(door.target) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -294,10 +307,10 @@ def test_health_follows_readiness(new_door):
         watch = stub.Watch(request, timeout=grpc_client.TIMEOUT_SECONDS)
         seen = [next(watch).status]
         assert stub.Check(health_pb2.HealthCheckRequest()).status == NOT_SERVING
-        state["is_ready"] = True
+        state["probe"] = yes
         seen.append(next(watch).status)
         assert stub.Check(health_pb2.HealthCheckRequest()).status == SERVING
-        state["is_ready"] = False
+        state["probe"] = is_not_ready
         seen.append(next(watch).status)
         watch.cancel()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from constellation.v1 import problem_pb2, sync_pb2
@@ -23,6 +23,8 @@ from tests.sync.grpc_client import SERVICE, Door, WaitingThreads, problem_docume
 from tests.sync.television import Television, addition
 
 with_shard = pytest.mark.django_db(databases=["default", "shard_000"])
+
+without_deadline = settings(deadline=None)
 
 #: What lets the TV in, before its first sync.
 OPENING = 1
@@ -213,6 +215,7 @@ def test_server_that_stops_answers_what_is_under_way_and_ends_the_stream(vega_tv
 # Envelopes, against protobuf's own reading
 
 
+@without_deadline
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=300))
 def test_envelope_is_read_as_protobuf_reads_it(sequence, device_id):
     inner = sync_pb2.SyncRequest(device_id=device_id)
@@ -224,6 +227,7 @@ def test_envelope_is_read_as_protobuf_reads_it(sequence, device_id):
     assert sync_pb2.SyncRequest.FromString(envelope.sync) == inner
 
 
+@without_deadline
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**63 - 1), st.text(max_size=200))
 def test_reply_is_written_as_protobuf_writes_it(sequence, version, detail):
     reply = sync_pb2.SyncReply(local_version=version)
@@ -262,6 +266,7 @@ parts = st.one_of(
 )
 
 
+@without_deadline
 @given(st.lists(parts).map(b"".join))
 def test_whatever_else_is_in_an_envelope_is_passed_over(body):
     message = sync_pb2.StreamSyncRequest.FromString(body)
@@ -272,6 +277,7 @@ def test_whatever_else_is_in_an_envelope_is_passed_over(body):
     assert sync_pb2.SyncRequest.FromString(envelope.sync) == message.sync
 
 
+@without_deadline
 @given(st.binary(max_size=60))
 def test_bytes_that_are_no_envelope_are_malformed_and_no_bug(body):
     with contextlib.suppress(MalformedBody):

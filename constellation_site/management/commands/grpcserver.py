@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from constellation_site import environment, health
 from shards.stopping import NOTICE_SECONDS, StopFlag
 from sync.grpc_door.server import Certificate, DoorServer
 from sync.grpc_door.workers import DatabaseThreads
+
+#: What the names of all threads begin with that ask databases.
+THREADS = "grpc-door"
 
 #: For threads that are still at work when nobody waits for their answer any more.
 LAST_PATIENCE = timedelta(seconds=2)
@@ -53,7 +57,7 @@ class Command(BaseCommand):
     def handle(self, *, grpc_addr: str, shares_port: bool, **_: Any) -> None:
         address = _address(grpc_addr)
         _check_is_free(address, shares_port=shares_port)
-        executor = DatabaseThreads(settings.REQUEST_THREADS, "grpc-worker")
+        executor = DatabaseThreads(settings.REQUEST_THREADS, THREADS)
         with _stop_requested() as is_stopped:
             asyncio.run(self._serve(address, executor, is_stopped, shares_port))
             _end(executor)
@@ -135,9 +139,10 @@ def _end(executor: Executor) -> None:
 
     What they would still commit was answered to nobody, and its TV sends it again.
     """
-    waiting = threading.Thread(target=executor.shutdown, daemon=True)
-    waiting.start()
-    waiting.join(LAST_PATIENCE.total_seconds())
-    if waiting.is_alive():
-        log.warning("gRPC calls cut off: their databases did not answer in time")
-        os._exit(0)
+    executor.shutdown(wait=False, cancel_futures=True)
+    deadline = time.monotonic() + LAST_PATIENCE.total_seconds()
+    while any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
+        if time.monotonic() > deadline:
+            log.warning("gRPC calls cut off: their databases did not answer in time")
+            os._exit(0)
+        time.sleep(NOTICE_SECONDS)
