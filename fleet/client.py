@@ -1,8 +1,8 @@
 """The reference TV client: enrol, sync, and survive everything in between.
 
 The whole of a TV's side of the contract is here and in ``outbox``; firmware authors
-port these two modules. Section "what makes a sync exactly once" of the API
-documentation is the other half.
+port these two modules, and of ``protobuf_wire``, ``dictionary`` and ``codebook`` what
+their language doesn't have. "Exactly once" in ``docs/tv.md`` is the other half.
 """
 
 from __future__ import annotations
@@ -12,30 +12,32 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 from urllib.parse import urljoin
 
 import httpx
-import orjson
-import zstandard
 
 from fleet.backoff import Backoff
-from fleet.outbox import PATTERNS_PER_SYNC, Outbox
-from fleet.wire import LearnedPattern, Received
+from fleet.bundles import Address
+from fleet.dictionary import Dictionary
+from fleet.errors import FleetError, Refused, UnreadableReply, json_of, problem_of
+from fleet.json_wire import JsonWire
+from fleet.line import Line
+from fleet.news import News, Received, Reply
+from fleet.outbox import PATTERNS_PER_SYNC, Outbox, Pending
+from fleet.protobuf_wire import ProtobufWire
+from fleet.wire import Changes, Enrolled, Enrolment, LearnedPattern, Sync
 
 SYNC_PATH = "/api/v1/sync"
-
-#: Smaller bodies don't earn the frame that compression puts around them.
-COMPRESS_ABOVE_BYTES = 512
 
 #: What a TV waits when the server says nothing about the next sync.
 DEFAULT_NEXT_SYNC_SECONDS = 600.0
 
-#: Answers that say "not now" and nothing about the request itself.
-TRY_AGAIN_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-
 #: Enrolling again gives a fresh token (401) and the right address (421).
 ENROL_AGAIN_STATUSES = frozenset({401, 421})
+
+#: Answers about who asks, not about what is asked for.
+NOT_LET_IN_STATUSES = ENROL_AGAIN_STATUSES | {403}
 
 #: Answers that say "never like this": the delta was not applied and won't be.
 REFUSED_STATUSES = frozenset({400, 413, 415, 422})
@@ -43,35 +45,26 @@ REFUSED_STATUSES = frozenset({400, 413, 415, 422})
 #: A second start from scratch within one sync means that something else is wrong.
 STARTS_OVER_PER_SYNC = 2
 
-
-class FleetError(Exception):
-    """A sync that came to nothing; ``code`` says why, for counting."""
-
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
-        self.code = code
+JSON, PROTOBUF = "json", "protobuf"
+WIRES = (JSON, PROTOBUF)
+DEFAULT_WIRE = JSON
 
 
-class GaveUp(FleetError):
-    """Tried as often as the back-off allows. What was owed is still owed."""
+class Wire(Protocol):
+    """A way of writing what TVs and servers say."""
 
+    @property
+    def media_type(self) -> str: ...
 
-class Refused(FleetError):
-    """The server understood, and says no."""
+    def write_enrolment(self, enrolment: Enrolment) -> bytes: ...
 
-    def __init__(self, response: httpx.Response) -> None:
-        self.problem = _problem(response)
-        self.status = response.status_code
-        self.field: str | None = self.problem.get("field")
-        detail = self.problem.get("detail") or self.problem.get("title") or ""
-        super().__init__(
-            f"{self.status} {detail}".strip(),
-            code=self.problem.get("code", f"http_{self.status}"),
-        )
+    def read_enrolment(self, content: bytes) -> Enrolled: ...
 
+    def write_delta(self, changes: Changes) -> bytes: ...
 
-class UnreadableReply(FleetError):
-    """An answer that isn't what the contract says."""
+    def write_sync(self, sync: Sync) -> bytes: ...
+
+    def read_sync(self, content: bytes) -> Reply: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +79,8 @@ class SyncResult:
     next_sync_seconds: float
 
 
-@dataclass
-class _Traffic:
-    bytes_up: int = 0
-    bytes_down: int = 0
-    attempts: int = 0
+def _ignore(_trouble: FleetError) -> None:
+    """A TV goes on with what it has."""
 
 
 @dataclass(kw_only=True)
@@ -101,6 +91,7 @@ class Client:
     enrolment_key: str
     outbox: Outbox
     http: httpx.Client
+    wire: str = DEFAULT_WIRE
     region: str | None = None
     model: str = "reference"
     firmware: str = "1"
@@ -110,28 +101,39 @@ class Client:
     patterns_per_sync: int = PATTERNS_PER_SYNC
     pause: Callable[[float], None] = time.sleep
     received: Received = field(default_factory=Received)
+    dictionary: Dictionary = field(default_factory=Dictionary)
+    #: Hears of bundles that couldn't be had; no sync fails for them.
+    on_trouble: Callable[[FleetError], None] = _ignore
     next_sync_seconds: float = DEFAULT_NEXT_SYNC_SECONDS
+
+    def __post_init__(self) -> None:
+        self._wires: dict[str, Wire] = {
+            JSON: JsonWire(),
+            PROTOBUF: ProtobufWire(self.dictionary),
+        }
 
     def enrol(self) -> None:
         """Get a token; for a TV that was here before, a fresh one."""
-        body: dict[str, Any] = {
-            "enrolment_key": self.enrolment_key,
-            "device_id": str(self.outbox.device_id),
-            "model": self.model,
-            "firmware": self.firmware,
-        }
-        if self.region is not None:
-            body["region"] = self.region
+        wire = self._wires[self.wire]
+        enrolment = Enrolment(
+            enrolment_key=self.enrolment_key,
+            device_id=self.outbox.device_id,
+            region=self.region,
+            model=self.model,
+            firmware=self.firmware,
+        )
 
-        response = self._send("POST", self._url("/api/v1/devices"), body, _Traffic())
+        response = self._line().send(
+            "POST",
+            self._url("/api/v1/devices"),
+            content=wire.write_enrolment(enrolment),
+            headers=_spoken(wire),
+        )
         if response.status_code not in (HTTPStatus.OK, HTTPStatus.CREATED):
             raise Refused(response)
-        reply = _json(response)
-        try:
-            self.outbox.token = reply["token"]
-        except KeyError as exc:
-            raise UnreadableReply("no token in the reply", code="no_token") from exc
-        self.outbox.sync_url = reply.get("sync_url")
+        enrolled = wire.read_enrolment(response.content)
+        self.outbox.token = enrolled.token
+        self.outbox.sync_url = enrolled.sync_url
         self._save()
 
     def sync(self, patterns: Iterable[LearnedPattern]) -> SyncResult:
@@ -140,20 +142,25 @@ class Client:
         1. An unconfirmed delta goes again as it was; otherwise a new one is made.
         2. It goes out until there is an answer.
         3. 401 or 421: enrol again, once, for a token and for where the shard answers.
-           Another version: start over from the server's.
+           Another version: start over from the server's. A codebook that is too old:
+           write the same anew, once, with the current one.
         4. Only the server's word confirms it, or gives its number free.
         """
         known = list(patterns)
-        traffic = _Traffic()
+        line = self._line()
         if self.outbox.token is None:
             self.enrol()
         enrolled_again = False
+        written_anew = False
         starts_over = 0
 
         while True:
-            response = self._send_delta(known, traffic)
+            if self._needs_codebook:
+                self._read_up()
+            pending = self._pending(known)
+            response = self._send_delta(pending, line)
             if response.status_code == HTTPStatus.OK:
-                return self._take_in(response, traffic)
+                return self._take_in(pending, response, line)
             if response.status_code in ENROL_AGAIN_STATUSES and not enrolled_again:
                 self.enrol()
                 enrolled_again = True
@@ -163,16 +170,25 @@ class Client:
                 self.outbox.start_over(server_version=version)
                 starts_over += 1
                 continue
+            if _is_codebook_unknown(response) and not written_anew:
+                # If it was applied before, and only the answer was lost, then this
+                # number is used with other content: the server says so, and above it
+                # everything is told again.
+                self.outbox.discard()
+                self.dictionary.codebook = None
+                written_anew = True
+                continue
 
             if response.status_code in REFUSED_STATUSES:
                 self.outbox.discard()
+                self.dictionary.forget()
                 self._save()
             raise Refused(response)
 
     def leave(self) -> None:
         """Have the server forget this TV and all it ever sent."""
         url = self._url(f"/api/v1/devices/{self.outbox.device_id}")
-        response = self._send("DELETE", url, None, _Traffic())
+        response = self._line().send("DELETE", url, headers=self._authorization())
         if response.status_code != HTTPStatus.NO_CONTENT:
             raise Refused(response)
         self.outbox.token = None
@@ -180,52 +196,104 @@ class Client:
         self.outbox.doubtful.clear()
         self._save()
 
-    def _send_delta(
-        self, known: list[LearnedPattern], traffic: _Traffic
-    ) -> httpx.Response:
-        pending = self.outbox.compose(known, limit=self.patterns_per_sync)
+    def _pending(self, known: list[LearnedPattern]) -> Pending:
+        pending = self.outbox.compose(
+            known,
+            wire=self.wire,
+            write=self._wires[self.wire].write_delta,
+            limit=self.patterns_per_sync,
+        )
         # On disk before it is on the wire: a TV unplugged in between must send the
         # very same delta again, not another one under the same version.
         self._save()
-        body: dict[str, Any] = {
-            "device_id": str(self.outbox.device_id),
-            "delta": pending.delta,
-            "base_version": pending.base_version,
-        }
-        if self.received.global_version is not None:
-            body["global_version"] = self.received.global_version
-        return self._send("POST", self._sync_url(), body, traffic)
+        return pending
 
-    def _take_in(self, response: httpx.Response, traffic: _Traffic) -> SyncResult:
-        reply = _json(response)
-        try:
-            accepted = reply["accepted"]
-            received = self.received.updated_with(reply["global"])
-            answered_version = reply["local_version"]
-        except (KeyError, TypeError, ValueError) as exc:
-            raise UnreadableReply(
-                f"the reply lacks or garbles {exc}", code="unreadable_reply"
-            ) from exc
-
-        self.outbox.confirm()
-        if reply.get("resync"):
-            self.outbox.start_over(server_version=answered_version)
-        self._save()
-        self.received = received
-        self.next_sync_seconds = float(
-            reply.get("next_sync_seconds", DEFAULT_NEXT_SYNC_SECONDS)
+    def _send_delta(self, pending: Pending, line: Line) -> httpx.Response:
+        wire = self._wires[pending.wire]
+        sync = Sync(
+            device_id=self.outbox.device_id,
+            delta=pending.content,
+            base_version=pending.base_version,
+            global_version=self.received.global_version,
         )
+        return line.send(
+            "POST",
+            self._sync_url(),
+            content=wire.write_sync(sync),
+            headers=_spoken(wire) | self._authorization(),
+        )
+
+    def _take_in(
+        self, pending: Pending, response: httpx.Response, line: Line
+    ) -> SyncResult:
+        reply = self._wires[pending.wire].read_sync(response.content)
+        self.outbox.confirm()
+        if reply.resync:
+            self.outbox.start_over(server_version=reply.local_version)
+        self._save()
+        if reply.next_sync_seconds is not None:
+            self.next_sync_seconds = float(reply.next_sync_seconds)
+        else:
+            self.next_sync_seconds = DEFAULT_NEXT_SYNC_SECONDS
+        if reply.news is not None:
+            self._hear(reply.news)
+        if self.wire == PROTOBUF and (
+            reply.codebook_version > self.dictionary.codebook_version
+        ):
+            self._read_up()
         return SyncResult(
-            accepted=accepted,
-            bytes_up=traffic.bytes_up,
-            bytes_down=traffic.bytes_down,
-            attempts=traffic.attempts,
+            accepted=reply.accepted,
+            bytes_up=line.traffic.bytes_up,
+            bytes_down=line.traffic.bytes_down,
+            attempts=line.traffic.attempts,
             next_sync_seconds=self.next_sync_seconds,
         )
 
+    def _hear(self, news: News) -> None:
+        """Keep what is new. If its items can't be named, it is asked for next time."""
+        is_readable = news.is_readable_with(self.dictionary.items)
+        if not is_readable and not self._read_up(with_items=True):
+            return
+        self.received = news.named_by(self.dictionary.items)
+
+    @property
+    def _needs_codebook(self) -> bool:
+        """Without one, the answer with the first news would be ten times as long."""
+        return self.wire == PROTOBUF and self.dictionary.codebook is None
+
+    def _read_up(self, *, with_items: bool = False) -> bool:
+        """Fetch what the dictionary lacks; say whether that went well."""
+        try:
+            address = self._current_publication()
+            if address is not None:
+                self.dictionary.read_up(address, self._get, with_items=with_items)
+        except FleetError as trouble:
+            # A token that has ended is for the sync to find out, and to mend.
+            if getattr(trouble, "status", None) not in NOT_LET_IN_STATUSES:
+                self.on_trouble(trouble)
+            return False
+        return True
+
+    def _current_publication(self) -> Address | None:
+        """Ask the TV's own shard which publication is out; None before the first."""
+        url = self._sync_url().removesuffix("sync") + "publications/current"
+        current = json_of(self._get(url, headers=self._authorization()))
+        if not current.get("global_version"):
+            return None
+        try:
+            return Address.of(current["urls"]["manifest"], current["global_version"])
+        except (KeyError, TypeError) as exc:
+            raise UnreadableReply(f"the current publication lacks {exc}") from exc
+
+    def _get(self, url: str, *, headers: Mapping[str, str] | None = None) -> bytes:
+        response = self._line().send("GET", url, headers=headers or {})
+        if response.status_code != HTTPStatus.OK:
+            raise Refused(response)
+        return response.content
+
     def _server_version(self, response: httpx.Response) -> int | None:
         """Return where the server stands, if that is what the answer is about."""
-        problem = _problem(response)
+        problem = problem_of(response)
         if response.status_code == HTTPStatus.CONFLICT:
             version = problem.get("local_version")
             return version if isinstance(version, int) else None
@@ -233,37 +301,12 @@ class Client:
             return self.outbox.pending.local_version
         return None
 
-    def _send(
-        self, method: str, url: str, body: dict[str, Any] | None, traffic: _Traffic
-    ) -> httpx.Response:
-        """Send until there is an answer about the request itself."""
-        content, headers = _encoded(body)
-        failures = 0
-        while True:
-            if self.outbox.token is not None:
-                headers["Authorization"] = f"Device {self.outbox.token}"
-            traffic.attempts += 1
-            traffic.bytes_up += len(content)
-            try:
-                response = self.http.request(
-                    method, url, content=content, headers=headers
-                )
-            except httpx.TransportError as exc:
-                reason, code, retry_after = str(exc), _transport_code(exc), None
-            except httpx.DecodingError as exc:
-                raise UnreadableReply(str(exc), code="unreadable_reply") from exc
-            else:
-                traffic.bytes_down += response.num_bytes_downloaded
-                if response.status_code not in TRY_AGAIN_STATUSES:
-                    return response
-                problem = Refused(response)
-                reason, code = str(problem), problem.code
-                retry_after = response.headers.get("Retry-After")
+    def _line(self) -> Line:
+        return Line(http=self.http, backoff=self.backoff, pause=self.pause)
 
-            failures += 1
-            if failures >= self.backoff.attempts:
-                raise GaveUp(f"after {failures} attempts: {reason}", code=code)
-            self.pause(self.backoff.wait_seconds(failures, retry_after=retry_after))
+    def _authorization(self) -> dict[str, str]:
+        token = self.outbox.token
+        return {} if token is None else {"Authorization": f"Device {token}"}
 
     def _sync_url(self) -> str:
         """Return where this TV's shard answers; where it enrolled, unless told."""
@@ -278,40 +321,9 @@ class Client:
             self.outbox.save(self.state_path)
 
 
-def _encoded(body: dict[str, Any] | None) -> tuple[bytes, dict[str, str]]:
-    headers = {"Accept": "application/json", "Accept-Encoding": "zstd, gzip"}
-    if body is None:
-        return b"", headers
-
-    content = orjson.dumps(body)
-    headers["Content-Type"] = "application/json"
-    if len(content) > COMPRESS_ABOVE_BYTES:
-        content = zstandard.compress(content)
-        headers["Content-Encoding"] = "zstd"
-    return content, headers
+def _spoken(wire: Wire) -> dict[str, str]:
+    return {"Accept": wire.media_type, "Content-Type": wire.media_type}
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
-    try:
-        reply = orjson.loads(response.content)
-    except orjson.JSONDecodeError as exc:
-        raise UnreadableReply(
-            f"the reply isn't JSON: {exc}", code="unreadable_reply"
-        ) from exc
-    if not isinstance(reply, dict):
-        raise UnreadableReply("the reply isn't an object", code="unreadable_reply")
-    return reply
-
-
-def _problem(response: httpx.Response) -> dict[str, Any]:
-    """Return what the server says went wrong; empty if that isn't a problem+json."""
-    try:
-        return _json(response)
-    except UnreadableReply:
-        return {}
-
-
-def _transport_code(exc: httpx.TransportError) -> str:
-    """Name a failed exchange for counting: ``connect_error``, ``read_timeout``…"""
-    name = type(exc).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+def _is_codebook_unknown(response: httpx.Response) -> bool:
+    return problem_of(response).get("code") == "codebook_unknown"

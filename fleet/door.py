@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import orjson
 
-from fleet.client import FleetError
+from fleet.errors import FleetError
 from fleet.outbox import PATTERNS_PER_SYNC
 
 CONNECT_TIMEOUT_SECONDS = 5.0

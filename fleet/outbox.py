@@ -2,15 +2,17 @@
 
 The danger is counting twice. A reply that was lost looks like a delta that was lost,
 and only the server knows which. So a delta, once made, never changes: it is sent
-again under the same version until an answer says what became of it. The next one is
+again under the same version until an answer says what became of it, byte for byte as
+it was first written, since in another encoding it would be another. The next one is
 made from the difference between what the brain knows now and what the server is
 known to hold, so nothing that was learned in between is lost or sent twice.
 """
 
 from __future__ import annotations
 
+import base64
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +20,7 @@ from uuid import UUID
 
 import orjson
 
-from fleet.wire import LearnedPattern
+from fleet.wire import Changes, Growth, LearnedPattern
 
 #: What the server takes in one sync, unless its /api/v1/info says otherwise.
 PATTERNS_PER_SYNC = 64
@@ -33,18 +35,17 @@ class Told:
     liked_count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pending:
     """A delta on its way, and what the server will hold once it is confirmed."""
 
-    delta: dict[str, Any]
+    #: Which wire wrote it, and must send it.
+    wire: str
+    content: bytes
+    local_version: int
     base_version: int
+    removed: tuple[str, ...]
     told_after: dict[str, Told]
-
-    @property
-    def local_version(self) -> int:
-        version: int = self.delta["local_version"]
-        return version
 
 
 @dataclass(kw_only=True)
@@ -64,24 +65,35 @@ class Outbox:
     rounds_watched: int = 0
 
     def compose(
-        self, patterns: Iterable[LearnedPattern], *, limit: int = PATTERNS_PER_SYNC
+        self,
+        patterns: Iterable[LearnedPattern],
+        *,
+        wire: str,
+        write: Callable[[Changes], bytes],
+        limit: int = PATTERNS_PER_SYNC,
     ) -> Pending:
         """Make the next delta, or return the one that isn't confirmed yet.
 
         At most ``limit`` changes; what doesn't fit waits for the next delta.
         """
         if self.pending is None:
-            known = {str(pattern.id): pattern for pattern in patterns}
-            self.pending = self._difference(known, limit)
+            changes, told_after = self._difference(patterns, limit)
+            self.pending = Pending(
+                wire=wire,
+                content=write(changes),
+                local_version=changes.local_version,
+                base_version=self.confirmed_version,
+                removed=tuple(map(str, changes.removed)),
+                told_after=told_after,
+            )
         return self.pending
 
     def owes(self, patterns: Iterable[LearnedPattern]) -> bool:
         """Say whether the server lacks something: pending or not even sent."""
         if self.pending is not None:
             return True
-        known = {str(pattern.id): pattern for pattern in patterns}
-        delta = self._difference(known, limit=1).delta
-        return any(delta[part] for part in _PARTS)
+        changes, _ = self._difference(patterns, limit=1)
+        return bool(changes)
 
     def confirm(self) -> None:
         """The server has the pending delta."""
@@ -89,7 +101,7 @@ class Outbox:
             return
         self.confirmed_version = self.pending.local_version
         self.told = self.pending.told_after
-        self.doubtful -= set(self.pending.delta["patterns_removed"])
+        self.doubtful -= set(self.pending.removed)
         self.pending = None
 
     def discard(self) -> None:
@@ -105,36 +117,40 @@ class Outbox:
         self.pending = None
         self.confirmed_version = server_version
 
-    def _difference(self, known: dict[str, LearnedPattern], limit: int) -> Pending:
-        added: list[dict[str, Any]] = []
-        updated: list[dict[str, Any]] = []
-        removed: list[str] = []
+    def _difference(
+        self, patterns: Iterable[LearnedPattern], limit: int
+    ) -> tuple[Changes, dict[str, Told]]:
+        """Give what changed, and what the server will then hold."""
+        known = {str(pattern.id): pattern for pattern in patterns}
+        added: list[LearnedPattern] = []
+        grown: list[Growth] = []
         after = dict(self.told)
 
         # Removals first: they make room under the server's limit for one TV.
-        for pattern_id in sorted((set(self.told) | self.doubtful) - set(known))[:limit]:
-            removed.append(pattern_id)
+        removed = sorted((set(self.told) | self.doubtful) - set(known))[:limit]
+        for pattern_id in removed:
             after.pop(pattern_id, None)
         for pattern_id, pattern in known.items():
-            if len(added) + len(updated) + len(removed) >= limit:
+            if len(added) + len(grown) + len(removed) >= limit:
                 break
             told = self.told.get(pattern_id)
             now = Told(pattern.fingerprint, pattern.watched_count, pattern.liked_count)
             if told == now:
                 continue
-            if told is not None and (update := _update(pattern_id, told, now)):
-                updated.append(update)
+            growth = told and _growth(pattern.id, told, now)
+            if growth:
+                grown.append(growth)
             else:
-                added.append(pattern.to_json())
+                added.append(pattern)
             after[pattern_id] = now
 
-        delta = {
-            "patterns_added": added,
-            "patterns_updated": updated,
-            "patterns_removed": removed,
-            "local_version": self.confirmed_version + 1,
-        }
-        return Pending(delta, self.confirmed_version, after)
+        changes = Changes(
+            added=added,
+            grown=grown,
+            removed=[UUID(each) for each in removed],
+            local_version=self.confirmed_version + 1,
+        )
+        return changes, after
 
     def save(self, path: Path) -> None:
         """Write to disk so that a crash leaves the old state or the new one."""
@@ -146,7 +162,7 @@ class Outbox:
         # The token in it opens this TV's door: its owner alone may read it.
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(orjson.dumps(state))
+            file.write(orjson.dumps(state, default=_in_base64))
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
@@ -161,30 +177,35 @@ class Outbox:
                 "device_id": UUID(state["device_id"]),
                 "told": _told(state["told"]),
                 "doubtful": set(state["doubtful"]),
-                "pending": pending
-                and Pending(
-                    pending["delta"],
-                    pending["base_version"],
-                    _told(pending["told_after"]),
-                ),
+                "pending": pending and _pending(pending),
             }
         )
 
 
-_PARTS = ("patterns_added", "patterns_updated", "patterns_removed")
-
-
-def _update(pattern_id: str, told: Told, now: Told) -> dict[str, Any] | None:
+def _growth(pattern_id: UUID, told: Told, now: Told) -> Growth | None:
     """Return the update between two states; None where it takes an addition."""
     watched = now.watched_count - told.watched_count
     liked = now.liked_count - told.liked_count
     if now.fingerprint != told.fingerprint or not 0 <= liked <= watched or not watched:
         return None
-    return {
-        "id": pattern_id,
-        "new_success_rate": liked / watched,
-        "additional_samples": watched,
-    }
+    return Growth(id=pattern_id, watched_count=watched, liked_count=liked)
+
+
+def _pending(state: dict[str, Any]) -> Pending:
+    return Pending(
+        **state
+        | {
+            "content": base64.b64decode(state["content"]),
+            "removed": tuple(state["removed"]),
+            "told_after": _told(state["told_after"]),
+        }
+    )
+
+
+def _in_base64(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(type(value))
 
 
 def _told(state: dict[str, dict[str, Any]]) -> dict[str, Told]:

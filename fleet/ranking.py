@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet.brain import Brain
-from fleet.wire import EMBEDDING_DIMENSIONS, Received, Vector
+from fleet.news import Received
+from fleet.wire import EMBEDDING_DIMENSIONS, Vector
 
 Scores = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import httpx
 
-from fleet.client import FleetError
 from fleet.door import ask_info
+from fleet.errors import FleetError
 
 #: Another round may be running; it ends, and then ours may begin.
 COMMAND_ATTEMPTS = 3

@@ -18,8 +18,11 @@ import httpx
 from fleet import movielens, parallel, rounds, trial
 from fleet.backoff import Backoff
 from fleet.brain import Viewing
-from fleet.client import DEFAULT_NEXT_SYNC_SECONDS, Client, FleetError, SyncResult
+from fleet.bundles import Library
+from fleet.client import DEFAULT_NEXT_SYNC_SECONDS, DEFAULT_WIRE, Client, SyncResult
+from fleet.dictionary import Dictionary
 from fleet.door import ServerInfo, ask_info, open_pool
+from fleet.errors import FleetError
 from fleet.movielens import Split
 from fleet.outbox import Outbox
 from fleet.ranking import Catalogue
@@ -35,6 +38,9 @@ DEFAULT_SYNCS = 3
 BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 15.0
 BACKOFF_ATTEMPTS = 7
+
+#: Below the folder that TVs are kept in.
+BUNDLES_FOLDER = "bundles"
 
 #: A web process may answer from the publication before the last for some seconds.
 FRESH_ANSWER_ATTEMPTS = 30
@@ -55,6 +61,10 @@ class Options:
     state: Path | None = None
     #: Every TV has the server forget it in the end.
     leaves: bool = False
+    #: One of ``client.WIRES``.
+    wire: str = DEFAULT_WIRE
+    #: Public keys of bundles, 32 bytes each; none: those of the first manifest.
+    bundle_keys: tuple[bytes, ...] = ()
 
     movielens: Path | None = None
     measures_lift: bool = False
@@ -90,6 +100,7 @@ class Silence:
 @dataclass(frozen=True, kw_only=True)
 class Report:
     tvs: int
+    wire: str
     tally: Tally
     lift: Lift | None = None
 
@@ -101,6 +112,7 @@ class Report:
         tally = self.tally
         counts: dict[str, Any] = {
             "tvs": self.tvs,
+            "wire": self.wire,
             "syncs": tally.sync_count,
             "errors": self.errors,
             "bytes_up_p50": tally.bytes_up(50),
@@ -194,7 +206,7 @@ def _run_synthetic(simulation: _Run) -> Report:
     else:
         _live_rounds(simulation, tvs)
     _leave(simulation, tvs)
-    return Report(tvs=count, tally=simulation.tally)
+    return Report(tvs=count, wire=options.wire, tally=simulation.tally)
 
 
 def _run_movielens(simulation: _Run, dataset: movielens.Dataset) -> Report:
@@ -211,12 +223,17 @@ def _run_movielens(simulation: _Run, dataset: movielens.Dataset) -> Report:
     if options.measures_lift and not simulation.stop.is_set():
         measured = _measure(simulation, tvs, splits, dataset.catalogue)
     _leave(simulation, tvs)
-    return Report(tvs=len(tvs), tally=simulation.tally, lift=measured)
+    return Report(
+        tvs=len(tvs), wire=options.wire, tally=simulation.tally, lift=measured
+    )
 
 
 def _televisions(simulation: _Run, habits: Sequence[Habits]) -> list[Television]:
     options = simulation.options
     run_id = _run_id(options.state)
+    library = Library(
+        options.bundle_keys, options.state and options.state / BUNDLES_FOLDER
+    )
     rng = random.Random(run_id.int ^ options.seed)
 
     def television(number: int, habit: Habits) -> Television:
@@ -227,6 +244,9 @@ def _televisions(simulation: _Run, habits: Sequence[Habits]) -> list[Television]
             enrolment_key=options.enrolment_key,
             outbox=outbox_at(path, fresh=lambda: Outbox(device_id=device_id)),
             http=simulation.http,
+            wire=options.wire,
+            dictionary=Dictionary(library),
+            on_trouble=simulation.tally.failed,
             region=options.regions[number % len(options.regions)]
             if options.regions
             else None,

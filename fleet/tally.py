@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fleet.client import FleetError, SyncResult
+from fleet.client import SyncResult
+from fleet.errors import FleetError
 
 #: A fleet that runs for ever keeps the sizes of its latest syncs only.
 SIZES_REMEMBERED = 200_000

@@ -11,8 +11,8 @@ from fleet import lift, ranking
 from fleet.brain import Brain
 from fleet.lift import Floats
 from fleet.movielens import Split
+from fleet.news import Received
 from fleet.ranking import Catalogue, Weights
-from fleet.wire import Received
 
 #: The ways a TV can rank by itself, by their names in reports.
 WAYS: dict[str, Weights] = {

@@ -1,15 +1,14 @@
-"""What a TV says to the server and what it hears, as plain values.
+"""What a TV says to the server, as plain values; what it hears is in ``news``.
 
 Nothing here decides anything: the brain learns, the outbox chooses what to send,
-the client carries it.
+``json_wire`` and ``protobuf_wire`` write it, the client carries it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
@@ -19,9 +18,9 @@ Vector = NDArray[np.float32]
 
 EMBEDDING_DIMENSIONS = 384
 
-#: Digits after the point. A component of a unit vector is about 0.05, so four keep
-#: the direction to a cosine of 0.99999, at half the bytes of a full float.
-EMBEDDING_DECIMALS = 4
+#: Digits after the point that tell two directions apart: less is no change worth
+#: telling. A component of a unit vector is about 0.05, so they differ by 0.00001.
+FINGERPRINT_DECIMALS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +31,6 @@ class Context:
     day_of_week: str | None = None
     content_type: str | None = None
     genre_hints: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        names = ("time_of_day", "day_of_week", "content_type")
-        known = {n: value for n in names if (value := getattr(self, n)) is not None}
-        return known | {"genre_hints": list(self.genre_hints)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,64 +52,67 @@ class LearnedPattern:
     @property
     def fingerprint(self) -> str:
         """Name everything that an update can't change, only a new addition."""
-        digest = hashlib.sha256(np.round(self.embedding, EMBEDDING_DECIMALS).tobytes())
+        digest = hashlib.sha256(
+            np.round(self.embedding, FINGERPRINT_DECIMALS).tobytes()
+        )
         digest.update(repr((self.context, self.content_ids)).encode())
         return digest.hexdigest()[:32]
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "id": str(self.id),
-            "embedding": np.round(
-                self.embedding.astype(np.float64), EMBEDDING_DECIMALS
-            ).tolist(),
-            "success_rate": self.success_rate,
-            "sample_count": self.watched_count,
-            "context": self.context.to_json() | {"content_ids": list(self.content_ids)},
-        }
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """More samples of a pattern that was told before."""
+
+    id: UUID
+    watched_count: int
+    liked_count: int
+
+    @property
+    def success_rate(self) -> float:
+        return self.liked_count / self.watched_count
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Changes:
+    """What a delta says, before it is written."""
+
+    added: Sequence[LearnedPattern] = ()
+    grown: Sequence[Growth] = ()
+    removed: Sequence[UUID] = ()
+    local_version: int
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.grown or self.removed)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Received:
-    """What the fleet learned, as far as this TV was told."""
+class Enrolment:
+    """What a TV says of itself."""
 
-    #: None before the first answer.
-    global_version: int | None = None
-    #: Row i is the direction of global pattern i. Half precision: a fleet of
-    #: thousands of TVs in one process holds thousands of these.
-    similar_embeddings: NDArray[np.float16] = field(
-        default_factory=lambda: np.zeros((0, EMBEDDING_DIMENSIONS), np.float16)
-    )
-    similar_success: Vector = field(default_factory=lambda: np.zeros(0, np.float32))
-    similar_content_ids: tuple[tuple[str, ...], ...] = ()
-    trends: tuple[tuple[str, float], ...] = ()
-    links: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    enrolment_key: str
+    device_id: UUID
+    #: None: that of its enrolment batch.
+    region: str | None
+    model: str
+    firmware: str
 
-    def updated_with(self, answer: Mapping[str, Any]) -> Received:
-        """Take in the ``global`` part of a reply.
 
-        A reply to a TV that is up to date carries the version and no lists.
-        """
-        if "similar" not in answer:
-            return self
+@dataclass(frozen=True, kw_only=True)
+class Enrolled:
+    """What it is told."""
 
-        similar = answer["similar"]
-        return Received(
-            global_version=answer["global_version"],
-            similar_embeddings=np.array(
-                [each["embedding"] for each in similar], np.float16
-            ).reshape(len(similar), EMBEDDING_DIMENSIONS),
-            similar_success=np.array(
-                [each["success_rate"] for each in similar], np.float32
-            ),
-            similar_content_ids=tuple(
-                tuple(each.get("content_ids", ())) for each in similar
-            ),
-            trends=tuple(
-                (each["content_id"], float(each["trending_score"]))
-                for each in answer.get("trending", ())
-            ),
-            links={
-                each["content_id"]: [(other, float(w)) for other, w in each["related"]]
-                for each in answer.get("links", ())
-            },
-        )
+    token: str
+    #: None or empty: syncs go where it enrolled.
+    sync_url: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sync:
+    """A delta that was written, and what goes with it this time."""
+
+    device_id: UUID
+    #: As a wire wrote it; the same each time it is sent.
+    delta: bytes
+    base_version: int
+    #: The publication that the TV holds; None before the first.
+    global_version: int | None

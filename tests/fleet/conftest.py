@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fleet.backoff import Backoff
-from fleet.client import Client
+from fleet.client import WIRES, Client
 from fleet.outbox import Outbox
 from tests.fleet.vega import KEY, Vega
 
@@ -34,13 +34,20 @@ def waits() -> list[float]:
     return []
 
 
+@pytest.fixture(params=WIRES)
+def wire(request: pytest.FixtureRequest) -> str:
+    """What a TV promises, it promises on every wire."""
+    return str(request.param)
+
+
 @pytest.fixture
-def tv(vega: Vega, http: httpx.Client, waits: list[float]) -> Client:
+def tv(vega: Vega, http: httpx.Client, waits: list[float], wire: str) -> Client:
     return Client(
         server=vega.url,
         enrolment_key=KEY,
         outbox=Outbox(device_id=UUID(int=1)),
         http=http,
+        wire=wire,
         backoff=Backoff(attempts=4, rng=Random(0)),
         pause=waits.append,
     )

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
-from fleet.outbox import Outbox
+from fleet.json_wire import JsonWire
+from fleet.outbox import PATTERNS_PER_SYNC, Outbox, Pending
+from fleet.wire import LearnedPattern
 from tests.fleet.patterns import pattern
+
+
+def compose(
+    outbox: Outbox,
+    patterns: Sequence[LearnedPattern],
+    *,
+    limit: int = PATTERNS_PER_SYNC,
+) -> Pending:
+    return outbox.compose(
+        patterns, wire="json", write=JsonWire().write_delta, limit=limit
+    )
+
+
+def delta_of(pending: Pending) -> Any:
+    return orjson.loads(pending.content)
 
 
 @pytest.fixture
 def outbox() -> Outbox:
     """The server holds patterns 1 and 2, version 1."""
     outbox = Outbox(device_id=UUID(int=1))
-    outbox.compose([pattern(1), pattern(2)])
+    compose(outbox, [pattern(1), pattern(2)])
     outbox.confirm()
     return outbox
 
 
 def test_grown_counts_are_an_update(outbox):
-    delta = outbox.compose([pattern(1, watched=14, liked=12), pattern(2)]).delta
+    delta = delta_of(compose(outbox, [pattern(1, watched=14, liked=12), pattern(2)]))
 
     assert delta["patterns_updated"] == [
         {"id": str(UUID(int=1)), "new_success_rate": 0.75, "additional_samples": 4}
@@ -30,20 +50,20 @@ def test_grown_counts_are_an_update(outbox):
 
 def test_shrunk_counts_are_an_addition(outbox):
     """No update can take samples back."""
-    delta = outbox.compose([pattern(1, watched=9, liked=9), pattern(2)]).delta
+    delta = delta_of(compose(outbox, [pattern(1, watched=9, liked=9), pattern(2)]))
 
     assert [each["sample_count"] for each in delta["patterns_added"]] == [9]
     assert delta["patterns_updated"] == []
 
 
 def test_likes_withdrawn_from_the_same_count_are_an_addition(outbox):
-    delta = outbox.compose([pattern(1, watched=12, liked=8), pattern(2)]).delta
+    delta = delta_of(compose(outbox, [pattern(1, watched=12, liked=8), pattern(2)]))
 
     assert [each["success_rate"] for each in delta["patterns_added"]] == [8 / 12]
 
 
 def test_vanished_pattern_is_a_removal(outbox):
-    delta = outbox.compose([pattern(1)]).delta
+    delta = delta_of(compose(outbox, [pattern(1)]))
 
     assert delta["patterns_removed"] == [str(UUID(int=2))]
 
@@ -51,9 +71,9 @@ def test_vanished_pattern_is_a_removal(outbox):
 def test_delta_carries_no_more_than_the_limit(outbox):
     known = [pattern(number) for number in range(2, 9)]
 
-    first = outbox.compose(known, limit=4).delta
+    first = delta_of(compose(outbox, known, limit=4))
     outbox.confirm()
-    second = outbox.compose(known, limit=4).delta
+    second = delta_of(compose(outbox, known, limit=4))
 
     assert (len(first["patterns_removed"]), len(first["patterns_added"])) == (1, 3)
     assert (len(second["patterns_removed"]), len(second["patterns_added"])) == (0, 3)
@@ -65,20 +85,20 @@ def test_outbox_owes_until_the_last_part_is_confirmed(outbox):
 
     for _ in range(3):
         owed.append(outbox.owes(known))
-        outbox.compose(known, limit=1)
+        compose(outbox, known, limit=1)
         outbox.confirm()
 
     assert owed == [True, True, False]
 
 
 def test_unconfirmed_delta_stands_whatever_is_known_by_now(outbox):
-    first = outbox.compose([pattern(3)])
+    first = compose(outbox, [pattern(3)])
 
-    assert outbox.compose([pattern(4)]) is first
+    assert compose(outbox, [pattern(4)]) is first
 
 
 def test_discarded_delta_changes_nothing(outbox):
-    outbox.compose([pattern(3)])
+    compose(outbox, [pattern(3)])
 
     outbox.discard()
 
@@ -87,11 +107,11 @@ def test_discarded_delta_changes_nothing(outbox):
 
 
 def test_starting_over_removes_what_may_be_there_and_is_not_known(outbox):
-    outbox.compose([pattern(1), pattern(3)])  # on its way, perhaps applied
+    compose(outbox, [pattern(1), pattern(3)])  # on its way, perhaps applied
 
     outbox.start_over(server_version=5)
 
-    delta = outbox.compose([pattern(1)]).delta
+    delta = delta_of(compose(outbox, [pattern(1)]))
     assert delta["local_version"] == 6
     assert [each["id"] for each in delta["patterns_added"]] == [str(UUID(int=1))]
     assert delta["patterns_removed"] == [str(UUID(int=2)), str(UUID(int=3))]
@@ -99,14 +119,14 @@ def test_starting_over_removes_what_may_be_there_and_is_not_known(outbox):
 
 def test_removal_of_a_doubtful_pattern_is_sent_once(outbox):
     outbox.start_over(server_version=5)
-    outbox.compose([pattern(1)])
+    compose(outbox, [pattern(1)])
     outbox.confirm()
 
     assert not outbox.owes([pattern(1)])
 
 
 def test_saved_outbox_comes_back_the_same(outbox, tmp_path):
-    outbox.compose([pattern(1), pattern(3)])
+    compose(outbox, [pattern(1), pattern(3)])
     outbox.doubtful = {"b", "a"}
     outbox.token = "secret"
 

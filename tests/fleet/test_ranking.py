@@ -9,8 +9,8 @@ import pytest
 
 from fleet import ranking
 from fleet.brain import Brain
+from fleet.news import Received
 from fleet.ranking import ALONE, FEDERATED, TRENDS_ONLY, Catalogue, Weights
-from fleet.wire import Received
 from tests.fleet.patterns import direction, near, viewing
 
 LINKS_ONLY = Weights(links=1, similar=0, trends=0, own=0)

@@ -20,7 +20,8 @@ from django.core.management import CommandError, call_command
 
 from fleet import parallel, rounds, simulation
 from fleet.brain import Brain
-from fleet.client import FleetError, SyncResult
+from fleet.client import SyncResult
+from fleet.errors import FleetError
 from fleet.simulation import Options
 from fleet.synthetic import Plan, SyntheticFleet
 from fleet.tally import Tally
@@ -30,6 +31,7 @@ from tests.running import wait_for
 
 KEYS = {
     "tvs",
+    "wire",
     "syncs",
     "errors",
     "bytes_up_p50",

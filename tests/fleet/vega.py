@@ -1,7 +1,8 @@
 """Vega, as a TV sees it: a small server on a real socket, with faults on demand.
 
 It keeps the contract's promises in the plainest way, so that what it ends up holding
-can be held against what the TV's brain knows.
+can be held against what the TV's brain knows. What TVs send in protobuf it keeps as
+JSON would say it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from typing import Any
 
 import zstandard
 
+from constellation.v1 import sync_pb2
+from tests.fleet import tongues
+from tests.fleet.press import printed
+
 KEY = "vega-key"
+
+BINARY = "application/protobuf"
+
+CURRENT = "publications/current"
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,20 @@ class Seen:
     method: str
     path: str
     headers: dict[str, str]
+    #: As it crossed the wire, and without its Content-Encoding.
     raw: bytes
+    content: bytes
     body: dict[str, Any]
+
+    @property
+    def is_binary(self) -> bool:
+        return self.headers.get("content-type") == BINARY
+
+    @property
+    def delta_bytes(self) -> bytes:
+        """The delta of a binary sync, as it came."""
+        request = sync_pb2.SyncRequest.FromString(self.content)
+        return request.delta.SerializeToString()
 
 
 LOST_REQUEST = Fault()
@@ -68,6 +89,12 @@ class Vega:
         self.asks_for_resync = False
         self.sync_url: str | None = None
         self.next_sync_seconds = 432
+        #: Item by ordinal, and codebooks that are understood, by version.
+        self.items: dict[int, str] = {}
+        self.codebooks: dict[int, bytes] = {}
+        #: Bundles by path, below /api/v1/.
+        self.bundles: dict[str, bytes] = {}
+        self.published_version = 0
 
         self._lock = threading.Lock()
         self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -95,9 +122,48 @@ class Vega:
         """When somebody asked how the server is, and which version is out."""
         return [seen for seen in self.requests if seen.path == "/api/v1/info"]
 
+    @property
+    def fetched(self) -> list[str]:
+        """The paths of bundles that somebody asked for."""
+        bundles = ("/api/v1/publications/", "/api/v1/codebooks/")
+        paths = [s.path for s in self.requests if s.path.startswith(bundles)]
+        return [p.removeprefix("/api/v1/") for p in paths if not p.endswith("/current")]
+
+    def publish(self, version: int, **printing: Any) -> None:
+        """Publish items and codebooks; ``news`` are left to the test."""
+        self.published_version = version
+        self.bundles |= printed(
+            version, items=self.items, codebooks=self.codebooks, **printing
+        )
+
     def next_fault(self) -> Fault | None:
         with self._lock:
             return self.faults.popleft() if self.faults else None
+
+    def read(
+        self, path: str, headers: dict[str, str], content: bytes
+    ) -> dict[str, Any]:
+        if headers.get("content-type") != BINARY:
+            body: dict[str, Any] = json.loads(content) if content else {}
+            return body
+        if path.endswith("/devices"):
+            return tongues.enrolment_in_json(content)
+        return tongues.sync_in_json(content, self.items)
+
+    def written(self, seen: Seen, status: int, answer: dict[str, Any]) -> bytes:
+        """Answer in protobuf whom that succeeds, and everybody else in JSON."""
+        if status == 204:
+            return b""
+        if seen.headers.get("accept") != BINARY or status not in (200, 201):
+            return json.dumps(answer).encode()
+        if seen.path == "/api/v1/devices":
+            return tongues.enrolment_reply(answer)
+        return tongues.sync_reply(
+            answer,
+            request=seen.content,
+            items=self.items,
+            codebooks=self.codebooks,
+        )
 
     def close(self) -> None:
         self._httpd.shutdown()
@@ -113,6 +179,8 @@ class Vega:
             }
         if seen.path == "/api/v1/devices":
             return self._enrol(seen)
+        if seen.path == "/api/v1/publications/current":
+            return 200, self._current()
         device_id = seen.body.get("device_id") or seen.path.rsplit("/", 1)[1]
         home = self.homes[device_id]
         if seen.headers.get("authorization") != f"Device {home.token}":
@@ -120,7 +188,23 @@ class Vega:
         if seen.method == "DELETE":
             del self.homes[device_id]
             return 204, {}
+        try:
+            self._check_codebook(seen)
+        except KeyError:
+            return 422, {"code": "codebook_unknown"}
         return self._sync(seen.body, home)
+
+    def _current(self) -> dict[str, Any]:
+        version = self.published_version
+        if not version:
+            return {"global_version": 0, "codebook_version": 0}
+        manifest = f"{self.url}/api/v1/publications/{version}/manifest"
+        return {"global_version": version, "urls": {"manifest": manifest}}
+
+    def _check_codebook(self, seen: Seen) -> None:
+        for each in seen.body["delta"]["patterns_added"]:
+            if seen.is_binary and each["embedding"]["encoding"] == "codes":
+                self.codebooks[each["embedding"]["codebook_version"]]
 
     def _enrol(self, seen: Seen) -> tuple[int, dict[str, Any]]:
         if seen.body["enrolment_key"] != KEY:
@@ -197,25 +281,29 @@ def _handler(vega: Vega) -> type[BaseHTTPRequestHandler]:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             decode = _DECODERS[self.headers.get("Content-Encoding", "identity")]
             headers = {name.lower(): value for name, value in self.headers.items()}
-            body = json.loads(decode(raw)) if raw else {}
-            seen = Seen(method, self.path, headers, raw, body)
+            content = decode(raw)
+            body = vega.read(self.path, headers, content)
+            seen = Seen(method, self.path, headers, raw, content, body)
             vega.requests.append(seen)
+            path = self.path.removeprefix("/api/v1/")
+            if path in vega.bundles:
+                self._give(200, vega.bundles[path], {})
+                return
 
-            fault = vega.next_fault()
+            fault = None if path == CURRENT else vega.next_fault()
             if fault is None:
-                self._give(*vega.answer(seen), {})
+                status, answer = vega.answer(seen)
+                self._give(status, vega.written(seen, status, answer), {})
                 return
             if fault.is_applied:
                 vega.answer(seen)
             if fault.status is None:
                 self.close_connection = True
             else:
-                self._give(fault.status, fault.body, fault.headers)
+                content = vega.written(seen, 0, fault.body)
+                self._give(fault.status, content, fault.headers)
 
-        def _give(
-            self, status: int, body: dict[str, Any], headers: dict[str, str]
-        ) -> None:
-            content = b"" if status == 204 else json.dumps(body).encode()
+        def _give(self, status: int, content: bytes, headers: dict[str, str]) -> None:
             if vega.encoding != "identity" and content:
                 content = _ENCODERS[vega.encoding](content)
                 headers = headers | {"Content-Encoding": vega.encoding}

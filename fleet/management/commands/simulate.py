@@ -27,7 +27,9 @@ from rich.progress import (
 )
 
 from fleet import parallel, simulation
-from fleet.client import FleetError
+from fleet.bundles import KEY_BYTES
+from fleet.client import DEFAULT_WIRE, WIRES
+from fleet.errors import FleetError
 from fleet.movielens import DatasetError
 from fleet.simulation import DEFAULT_SYNCS, DEFAULT_TVS, Options, Report
 
@@ -182,6 +184,23 @@ def _add_server_arguments(parser: CommandParser) -> None:
         "--enrolment-key-file", type=Path, metavar="FILE", help="A file that holds it."
     )
     group.add_argument(
+        "--wire",
+        choices=WIRES,
+        default=DEFAULT_WIRE,
+        help="What the TVs speak: protobuf with codes and bundles, as TVs should, or "
+        "JSON with vectors in full, to measure against (%(default)s).",
+    )
+    group.add_argument(
+        "--bundle-key",
+        type=_public_key,
+        action="append",
+        default=[],
+        dest="bundle_keys",
+        metavar="HEX",
+        help="A public key to trust, as 'manage.py bundle_key show' prints it; may be "
+        "repeated. Default: the keys that the first manifest names.",
+    )
+    group.add_argument(
         "--threads",
         type=_at_least_one,
         default=8,
@@ -244,6 +263,8 @@ def _options(
     leaves: bool,
     pace: float,
     threads: int,
+    wire: str,
+    bundle_keys: list[bytes],
     **_django_options: Any,
 ) -> Options:
     if measures_lift and movielens is None:
@@ -263,6 +284,8 @@ def _options(
         seed=seed,
         regions=tuple(r.strip() for r in regions.split(",") if r.strip()),
         threads=threads,
+        wire=wire,
+        bundle_keys=tuple(bundle_keys),
         state=state,
         leaves=leaves,
         movielens=movielens,
@@ -349,3 +372,10 @@ def _positive(text: str) -> float:
     if number <= 0:
         raise ValueError(text)
     return number
+
+
+def _public_key(text: str) -> bytes:
+    key = bytes.fromhex(text)
+    if len(key) != KEY_BYTES:
+        raise ValueError(text)
+    return key

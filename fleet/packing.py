@@ -1,0 +1,127 @@
+"""Deltas as TVs write them: column by column, in codes and ordinals where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from constellation.v1 import content_pb2, context_pb2, embedding_pb2, pattern_pb2
+from fleet.codebook import Codebook
+from fleet.dictionary import Dictionary
+from fleet.items import Items
+from fleet.wire import Changes, Context, LearnedPattern
+
+#: Ten patterns with their contexts, five updates and five removals stay below 1 KB.
+CODE_BYTES = 40
+
+#: For a delta with a pattern that the shorter code describes badly.
+LONGEST_CODE_BYTES = 48
+
+#: A pattern whose code points further away than this is not described by it. All
+#: vectors of a delta are written alike, so its neighbours pay for it.
+CODE_COSINE_MIN = 0.9
+
+INT8_MAX = 127
+
+RATE_STEPS = 10_000
+
+GENRE_PREFIX = "genre:"
+
+
+def packed(changes: Changes, dictionary: Dictionary) -> pattern_pb2.PackedPatterns:
+    """Write what changed; what the dictionary lacks travels as int8 and by name."""
+    added, grown = changes.added, changes.grown
+    contexts = [pattern.context for pattern in added]
+    genres = [[GENRE_PREFIX + g for g in c.genre_hints] for c in contexts]
+    contents = [pattern.content_ids for pattern in added]
+    references = _References([*genres, *contents], dictionary.items)
+    return pattern_pb2.PackedPatterns(
+        added_ids=b"".join(pattern.id.bytes for pattern in added),
+        embeddings=_embeddings(added, dictionary.codebook) if added else None,
+        success_rates=[_rate(pattern.success_rate) for pattern in added],
+        sample_counts=[pattern.watched_count for pattern in added],
+        times_of_day=_times_of_day(contexts),
+        days_of_week=_days_of_week(contexts),
+        content_types=_content_types(contexts),
+        genre_hints=references.lists(genres),
+        content_ids=references.lists(contents),
+        updated_ids=b"".join(each.id.bytes for each in grown),
+        new_success_rates=[_rate(each.success_rate) for each in grown],
+        additional_samples=[each.watched_count for each in grown],
+        removed_ids=b"".join(each.bytes for each in changes.removed),
+        names=references.names,
+    )
+
+
+class _References:
+    """How one message refers to items: by ordinal, or by the place of their name."""
+
+    def __init__(self, rows: Iterable[Iterable[str]], items: Items) -> None:
+        self._items = items
+        named = (n for row in rows for n in row if items.ordinal_of(n) is None)
+        self._places = {name: i for i, name in enumerate(dict.fromkeys(named))}
+        self.names = list(self._places)
+
+    def lists(self, rows: Sequence[Sequence[str]]) -> content_pb2.ReferenceLists | None:
+        if not any(rows):
+            return None
+        return content_pb2.ReferenceLists(
+            counts=bytes(map(len, rows)),
+            references=[self._of(name) for row in rows for name in row],
+        )
+
+    def _of(self, name: str) -> int:
+        ordinal = self._items.ordinal_of(name)
+        return self._places[name] if ordinal is None else len(self.names) + ordinal
+
+
+def _embeddings(
+    patterns: Sequence[LearnedPattern], codebook: Codebook | None
+) -> embedding_pb2.Embeddings:
+    vectors = np.stack([pattern.embedding for pattern in patterns])
+    if codebook is not None:
+        for n_bytes in (CODE_BYTES, LONGEST_CODE_BYTES):
+            codes = codebook.encode(vectors, n_bytes)
+            cosines = (codebook.decode(codes) * vectors).sum(axis=1)
+            if cosines.min() >= CODE_COSINE_MIN:
+                return embedding_pb2.Embeddings(
+                    codes=codes.tobytes(), codebook_version=codebook.version
+                )
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    rows = np.rint(vectors / largest * INT8_MAX).astype(np.int8)
+    return embedding_pb2.Embeddings(int8=rows.tobytes())
+
+
+def _rate(value: float) -> int:
+    return round(value * RATE_STEPS)
+
+
+def _times_of_day(contexts: Sequence[Context]) -> bytes:
+    codes = context_pb2.TimeOfDay
+    return _column(
+        codes.Value(f"TIME_OF_DAY_{(c.time_of_day or 'unspecified').upper()}")
+        for c in contexts
+    )
+
+
+def _days_of_week(contexts: Sequence[Context]) -> bytes:
+    codes = context_pb2.DayOfWeek
+    return _column(
+        codes.Value(f"DAY_OF_WEEK_{(c.day_of_week or 'unspecified').upper()}")
+        for c in contexts
+    )
+
+
+def _content_types(contexts: Sequence[Context]) -> bytes:
+    codes = context_pb2.ContentType
+    return _column(
+        codes.Value(f"CONTENT_TYPE_{(c.content_type or 'unspecified').upper()}")
+        for c in contexts
+    )
+
+
+def _column(codes: Iterable[int]) -> bytes:
+    """One byte each; nothing at all if nothing is said of any."""
+    column = bytes(codes)
+    return column if any(column) else b""
