@@ -10,6 +10,7 @@ from federation import publish, selectors
 from federation.bundles import storing
 from federation.publish import Edition
 from federation.visits import visits
+from patterns.services import items
 from shards.databases import CONTROL_ALIAS
 
 #: Called with how many of how many steps are done.
@@ -62,6 +63,8 @@ def distribute(
 
 
 def _prepare(alias: str, *, edition: Edition) -> None:
+    # First, so that whatever a database publishes has its ordinal there.
+    items.copy_new(alias)
     publish.stage(alias, edition)
     publish.verify(alias, edition.version, edition.checksum)
     storing.verify(alias, edition.version, edition.bundles)

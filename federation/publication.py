@@ -19,7 +19,9 @@ from federation.codebooks import Codebooks
 from federation.codes import PublishedCodes
 from federation.kernels.quantise import CodedCentroids, quantise
 from federation.result import ResultPattern, RoundResult
+from patterns import items
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
+from patterns.items import ItemTable
 
 
 class PublishedContext(TypedDict):
@@ -62,6 +64,8 @@ class LoadedPublication:
     trends: dict[str, list[tuple[str, float]]]
     #: By content id: (content id, weight), strongest first.
     links: dict[str, list[tuple[str, float]]]
+    #: All that is published here has an ordinal, unless it predates ordinals.
+    items: ItemTable
 
     codebooks: Codebooks
     #: The centroids as codes of each codebook, row i belonging to ``cells[i]``.
@@ -153,6 +157,7 @@ def _load(
             row.content_id: list(zip(row.related_ids, row.weights, strict=True))
             for row in result.links
         },
+        items=items.load(shard_alias, before.items if before else None),
         codebooks=understood,
         codes=PublishedCodes(understood, result.embeddings),
         _coded=CodedCentroids(result.embeddings),

@@ -12,6 +12,7 @@ from django.db import Error, connections, transaction
 from federation import lease, publish, selectors, training
 from federation.bundles import keys
 from federation.bundles.making import bundles_of
+from federation.bundles.messages import items_of
 from federation.distribute import distribute, newest_version
 from federation.exceptions import RoundLost
 from federation.lease import Lease
@@ -20,6 +21,7 @@ from federation.publish import Edition
 from federation.report import DRY_RUN, RoundReport
 from federation.result import RoundResult
 from federation.training import NewCodebook
+from patterns.services import items
 from shards.databases import CONTROL_ALIAS
 
 #: Called with the step, and how many of how many parts of it are done.
@@ -111,6 +113,7 @@ class Run:
     ) -> None:
         """Take a noted result to all databases; ``along`` runs where it is decided."""
         self.enter("publishing")
+        ordinals = items.register(sorted(items_of(result)))
         version = lease.reserve_version(self.told, above=newest_version(self.shards))
         edition = Edition(
             version=version,
@@ -122,6 +125,7 @@ class Run:
                 result,
                 version=version,
                 checksum=self.told.checksum,
+                ordinals=ordinals,
                 rollback_of=self.told.rollback_of,
                 codebooks=training.payloads(new_codebook),
             ),

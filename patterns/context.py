@@ -53,3 +53,7 @@ CONTENT_IDS_LIMIT = 8
 
 GENRE_LENGTH = 32
 CONTENT_ID_LENGTH = 64
+
+#: An item, what trends and references name, is a content id, or this and a genre.
+GENRE_PREFIX = "genre:"
+ITEM_LENGTH = len(GENRE_PREFIX) + CONTENT_ID_LENGTH

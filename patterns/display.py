@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from patterns.context import ContentType, DayOfWeek, TimeOfDay
+from patterns.context import GENRE_PREFIX, ContentType, DayOfWeek, TimeOfDay
 from patterns.models import Content
-
-GENRE_PREFIX = "genre:"
 
 
 class HasContext(Protocol):

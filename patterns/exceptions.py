@@ -44,3 +44,15 @@ class TooManyPatterns(ConstellationError):
     http_status = HTTPStatus.UNPROCESSABLE_ENTITY
     grpc_status = "INVALID_ARGUMENT"
     message = "{field}: {problem}. Accepted: at most {limit} ({limit_name})."
+
+
+class ItemsOfAnotherControl(ConstellationError):
+    """Two histories of ordinals: a database was restored, or isn't this fleet's."""
+
+    code = "items_of_another_control"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = (
+        "On {database} ordinal {ordinal} is {name}; in the control database it is "
+        "{expected}."
+    )

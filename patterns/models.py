@@ -6,12 +6,13 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q, Value
 from pgvector.django import HalfVectorField
 
 from patterns.context import (
     CONTENT_ID_LENGTH,
     GENRE_LENGTH,
+    ITEM_LENGTH,
     ContentType,
     DayOfWeek,
     TimeOfDay,
@@ -75,12 +76,43 @@ class Pattern(models.Model):
         ]
 
 
+class Item(models.Model):
+    """A content or a genre that compact messages may refer to, and by which number.
+
+    Rows are only ever added, each above all others: an ordinal is for ever, whatever
+    becomes of its content. Shards have the first so many rows of the control database.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.EVERYWHERE
+
+    ordinal = models.BigAutoField(primary_key=True)
+    #: A content id, or ``genre:`` and a genre.
+    name = models.CharField(max_length=ITEM_LENGTH)
+
+    class Meta:
+        ordering = ["ordinal"]
+        constraints = [
+            models.UniqueConstraint(fields=["name"], name="item_has_one_ordinal"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Content(models.Model):
-    """Something to watch. Its ordinal stands for it in compact messages, for ever."""
+    """Something to watch, as the catalogue describes it."""
 
     lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
 
-    ordinal = models.BigAutoField(primary_key=True)
+    #: Its item's.
+    ordinal = models.BigIntegerField(primary_key=True)
+    #: Rises with each content that is added. It is the ordinal, unless TVs named the
+    #: content before the catalogue did: then a later number of the same sequence.
+    position = models.BigIntegerField(
+        unique=True,
+        editable=False,
+        db_default=Func(Value("patterns_item_ordinal_seq"), function="nextval"),
+    )
     content_id = models.CharField(max_length=CONTENT_ID_LENGTH, unique=True)
     title = models.CharField(max_length=255)
     # Unit length.

@@ -118,9 +118,10 @@ def neighbours_of(shard_alias: str, device_id: UUID, *, k: int) -> list[Neighbou
         ]
 
 
-def contents_after(ordinal: int, *, limit: int) -> list[Content]:
+def contents_after(position: int, *, limit: int) -> list[Content]:
     """Read a page of the catalogue, in the order it grew."""
-    return list(Content.objects.filter(ordinal__gt=ordinal)[:limit])
+    contents = Content.objects.filter(position__gt=position)
+    return list(contents.order_by("position")[:limit])
 
 
 def pattern_count(shard_alias: str) -> int:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from federation.models import FederationRound, GlobalPattern, Publication, Trend
 from patterns.models import Content
+from patterns.services import items
 from patterns.vectors import EMBEDDING_DIMENSIONS
 from shards.services import operators
 from shards.services.operators import Role
@@ -102,5 +103,9 @@ def trend_of(version: int, item: str, **fields: Any) -> Trend:
 
 def add_content(content_id: str, title: str, **fields: Any) -> Content:
     return Content.objects.create(
-        content_id=content_id, title=title, embedding=direction(1.0), **fields
+        ordinal=items.register([content_id])[content_id],
+        content_id=content_id,
+        title=title,
+        embedding=direction(1.0),
+        **fields,
     )

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from django.utils import timezone
 
-from federation.bundles import keys, messages
+from federation.bundles import keys
 from federation.bundles.made import MadeBundle
 from federation.bundles.publication import of_publication
 from federation.result import RoundResult
-from patterns.models import Content
 
 
 def bundles_of(
@@ -18,6 +17,7 @@ def bundles_of(
     *,
     version: int,
     checksum: str,
+    ordinals: Mapping[str, int],
     rollback_of: int | None = None,
     codebooks: Mapping[int, bytes] | None = None,
 ) -> tuple[MadeBundle, ...]:
@@ -28,13 +28,7 @@ def bundles_of(
         version=version,
         checksum=checksum,
         published_at=timezone.now(),
-        ordinals=_ordinals(result),
+        ordinals=ordinals,
         rollback_of=rollback_of,
         codebooks=codebooks,
     )
-
-
-def _ordinals(result: RoundResult) -> dict[str, int]:
-    used = messages.items_of(result)
-    ordinals = Content.objects.values_list("content_id", "ordinal")
-    return {item: ordinal for item, ordinal in ordinals.iterator() if item in used}

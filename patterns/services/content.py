@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 from numpy.typing import NDArray
 
 from patterns.models import Content
+from patterns.services.items import register_within
 from patterns.vectors import unit_rows
 from shards.databases import CONTROL_ALIAS
 
 _MUTABLE_FIELDS = ["title", "embedding", "genres", "year", "duration_min", "updated_at"]
-
-#: "cata", for people who look at pg_locks.
-_CATALOGUE_LOCK = 0x63617461
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,23 +34,20 @@ class ContentItem:
 def upsert_contents(items: Sequence[ContentItem]) -> list[Content]:
     """Add contents, or replace what is known of them; all or none.
 
-    A content keeps its ordinal for ever. Writers take turns, so that ordinals appear
-    in their order: a TV that has read up to one will never miss a lower one.
+    A content keeps its ordinal for ever, its item's. Writers take turns, so that
+    positions appear in their order: a TV that has read up to one never misses a lower
+    one, however long ago a round gave the content its ordinal.
     """
     if not items:
         return []
     embeddings = unit_rows(np.stack([item.embedding for item in items]))
+    content_ids = [item.content_id for item in items]
     with transaction.atomic(using=CONTROL_ALIAS):
-        _take_turns()
-        ordinals = dict(
-            Content.objects.filter(
-                content_id__in=[item.content_id for item in items]
-            ).values_list("content_id", "ordinal")
-        )
+        registered = register_within(content_ids)
         now = timezone.now()
         contents = [
             Content(
-                ordinal=ordinals.get(item.content_id),
+                ordinal=registered.ordinals[item.content_id],
                 content_id=item.content_id,
                 title=item.title,
                 embedding=embedding,
@@ -63,13 +58,20 @@ def upsert_contents(items: Sequence[ContentItem]) -> list[Content]:
             )
             for item, embedding in zip(items, embeddings, strict=True)
         ]
-        known = [content for content in contents if content.ordinal is not None]
-        Content.objects.bulk_update(known, fields=_MUTABLE_FIELDS)
-        Content.objects.bulk_create([c for c in contents if c.ordinal is None])
+        _save(contents, registered.new)
     return contents
 
 
-def _take_turns() -> None:
-    """Wait for other writers of the catalogue, until the transaction ends."""
-    with connections[CONTROL_ALIAS].cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CATALOGUE_LOCK])
+def _save(contents: Sequence[Content], new_items: Collection[str]) -> None:
+    known_ids = set(
+        Content.objects.filter(
+            content_id__in=[content.content_id for content in contents]
+        ).values_list("content_id", flat=True)
+    )
+    for content in contents:
+        if content.content_id in new_items:
+            content.position = content.ordinal
+    known = [content for content in contents if content.content_id in known_ids]
+    new = [content for content in contents if content.content_id not in known_ids]
+    Content.objects.bulk_update(known, fields=_MUTABLE_FIELDS)
+    Content.objects.bulk_create(new)

@@ -19,8 +19,9 @@ from sync.views.content import (
 TAG = "Content"
 
 _LIST = """\
-The catalogue in the order of its ordinals, which never change: a TV that has read up
-to one never misses a lower one. Ask for the next page with `after` = `next_after`.
+The catalogue in the order in which it grew: a TV that goes on with `after` =
+`next_after` never misses a content. Mostly that is the ordinal of the page's last
+content; it is higher if TVs named the content before the catalogue had it.
 """
 
 _WRITE = f"""\
@@ -43,7 +44,7 @@ def described() -> Operations:
                 operations.query(
                     "after",
                     parts.whole(
-                        "Only contents with a higher ordinal.",
+                        "Only contents added later: a page's `next_after`.",
                         example=100,
                         at_most=VERSION_MAX,
                     ),
@@ -138,7 +139,7 @@ def schemas() -> dict[str, Schema]:
         "ContentPage": parts.obj(
             {
                 "content": parts.array(
-                    parts.ref("Content"), "By ordinal.", at_most=PAGE_SIZE_MAX
+                    parts.ref("Content"), "As it grew.", at_most=PAGE_SIZE_MAX
                 ),
                 "next_after": parts.nullable(
                     parts.whole(
@@ -188,7 +189,9 @@ def _item_metadata() -> Schema:
 def _summary() -> dict[str, Schema]:
     return {
         "ordinal": parts.whole(
-            "The content's place in the catalogue, for ever.", example=101, at_least=1
+            "The number that stands for the content, for ever.",
+            example=101,
+            at_least=1,
         ),
         "content_id": _content_id(),
         "title": _title(),

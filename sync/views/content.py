@@ -69,7 +69,7 @@ class ContentViewSet(DoorViewSet):
             {
                 "content": [_in_full(content) for content in page],
                 # Null when this page is the last one, for now.
-                "next_after": page[-1].ordinal if len(page) == limit else None,
+                "next_after": page[-1].position if len(page) == limit else None,
             }
         )
         return replies.cacheable_json(request, body, max_age=MAX_AGE)
