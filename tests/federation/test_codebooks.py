@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from federation import codebooks, publication, publish, rollback, rounds, training
 from federation.codebooks import Codebooks
 from federation.codes import SIZES, PublishedCodes, smallest_codes
-from federation.kernels.codebook import CODE_SIZES, cosines
+from federation.kernels.codebook import CODE_SIZES, Codebook, cosines
 from federation.models import Bundle, TrainedCodebook
 from tests.federation import fleets
 
@@ -48,6 +49,16 @@ def a_richer_fleet(shards, *, taste_count, seed):
 def carried(alias) -> list[int]:
     current = publication.current(alias)
     return list(current.codebooks.versions)
+
+
+def newest(alias) -> tuple[Codebook, NDArray[np.uint8]]:
+    """The codebook that TVs should have, and all cells in its codes."""
+    current = publication.current(alias)
+    codebook = current.codebooks.get(current.codebooks.current)
+    codes = current.codes.of(current.codebooks.current)
+    assert codebook is not None
+    assert codes is not None
+    return codebook, codes
 
 
 def versions() -> list[int]:
@@ -168,7 +179,8 @@ def test_a_publication_of_nothing_needs_no_codebook(fleet):
     a_round()
 
     assert versions() == [1]
-    assert publication.current("shard_000").codes.of(1).shape[0] == 0
+    _, codes = newest("shard_000")
+    assert len(codes) == 0
 
 
 # Codes of published cells
@@ -176,12 +188,12 @@ def test_a_publication_of_nothing_needs_no_codebook(fleet):
 
 def test_codes_stand_for_the_cells_of_their_rows(fleet):
     a_round()
-    current = publication.current("shard_000")
 
-    codes = current.codes.of(1)
+    codebook, codes = newest("shard_000")
 
-    read = current.codebooks.get(1).decode(codes)
-    assert cosines(current.centroids, read).min() > 0.985
+    read = codebook.decode(codes)
+    centroids = publication.current("shard_000").centroids
+    assert cosines(centroids, read).min() > 0.985
     assert codes.shape[1] in SIZES
 
 
@@ -200,7 +212,7 @@ def test_an_unknown_codebook_has_no_codes():
 
 def test_cells_that_are_hard_to_describe_get_longer_codes(fleet):
     a_round()
-    codebook = publication.current("shard_000").codebooks.get(1)
+    codebook, _ = newest("shard_000")
     strange = np.random.default_rng(1).standard_normal((50, 384)).astype(np.float32)
     strange /= np.linalg.norm(strange, axis=1, keepdims=True)
 

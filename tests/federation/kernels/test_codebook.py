@@ -27,6 +27,10 @@ from federation.kernels.codebook_training import (
 from tests.federation.kernels.planting import around, directions
 
 
+#: Every cell is as common as every other.
+ONES = np.ones(40, np.float32)
+
+
 @pytest.fixture(scope="module")
 def planted():
     """40 cells, and 30 patterns about each, in a space that has some order."""
@@ -42,7 +46,7 @@ def planted():
 @pytest.fixture(scope="module")
 def codebook(planted):
     cells, patterns, nearest = planted
-    return train_codebook(cells, np.ones(40), spread_of(patterns, cells, nearest))
+    return train_codebook(cells, ONES, spread_of(patterns, cells, nearest))
 
 
 def unit(rows):
@@ -182,7 +186,7 @@ def test_groups_are_orthonormal_but_for_rounding(codebook):
 def test_the_same_input_gives_the_same_codebook(codebook, planted):
     cells, patterns, nearest = planted
 
-    again = train_codebook(cells, np.ones(40), spread_of(patterns, cells, nearest))
+    again = train_codebook(cells, ONES, spread_of(patterns, cells, nearest))
 
     for name in ("mean", "basis", "basis_scales", "centroids", "centroid_scales"):
         np.testing.assert_array_equal(getattr(again, name), getattr(codebook, name))
@@ -194,7 +198,9 @@ def test_one_cell_is_enough():
     patterns = around(rng, np.repeat(cells, 50, axis=0), cosine=0.9)
 
     codebook = train_codebook(
-        cells, np.ones(1), spread_of(patterns, cells, np.zeros(50, dtype=np.int64))
+        cells,
+        np.ones(1, np.float32),
+        spread_of(patterns, cells, np.zeros(50, dtype=np.int64)),
     )
 
     read = codebook.decode(codebook.encode(cells, 16))
@@ -205,7 +211,9 @@ def test_patterns_without_spread_are_enough():
     cells = directions(np.random.default_rng(4), 3).astype(np.float32)
 
     codebook = train_codebook(
-        cells, np.ones(3), spread_of(cells, cells, np.arange(3, dtype=np.int64))
+        cells,
+        np.ones(3, np.float32),
+        spread_of(cells, cells, np.arange(3, dtype=np.int64)),
     )
 
     read = codebook.decode(codebook.encode(cells, 8))
@@ -235,7 +243,7 @@ def test_made_up_patterns_lie_about_the_cells_as_real_ones_do(planted):
     cells, patterns, nearest = planted
     spread = spread_of(patterns, cells, nearest)
 
-    made_up = make_up_patterns(cells, np.ones(40), spread, 4000, seed=1)
+    made_up = make_up_patterns(cells, ONES, spread, 4000, seed=1)
 
     real = cosines(patterns, cells[nearest]).mean()
     assert abs((made_up @ cells.T).max(axis=1).mean() - real) < 0.03
@@ -255,7 +263,7 @@ def test_training_cannot_tell_patterns_from_their_mirror_images(planted):
 def test_cells_without_mass_are_not_chosen(planted):
     cells, patterns, nearest = planted
     spread = spread_of(patterns, cells, nearest)
-    masses = np.zeros(40)
+    masses = np.zeros(40, np.float32)
     masses[7] = 2
 
     made_up = make_up_patterns(cells, masses, spread, 50, seed=1)
