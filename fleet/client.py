@@ -181,7 +181,7 @@ class Client:
 
             if response.status_code in REFUSED_STATUSES:
                 self.outbox.discard()
-                self.dictionary.forget()
+                self.dictionary.is_put_aside = True
                 self._save()
             raise Refused(response)
 
@@ -228,6 +228,7 @@ class Client:
     ) -> SyncResult:
         reply = self._wires[pending.wire].read_sync(response.content)
         self.outbox.confirm()
+        self.dictionary.is_put_aside = False
         if reply.resync:
             self.outbox.start_over(server_version=reply.local_version)
         self._save()

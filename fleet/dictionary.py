@@ -20,6 +20,8 @@ class Dictionary:
     items: Items = field(default_factory=Items)
     #: The newest publication whose manifest was looked at.
     version: int = 0
+    #: After a refusal, deltas are written in the plainest form until one is taken.
+    is_put_aside: bool = False
 
     def read_up(self, address: Address, get: Get, *, with_items: bool) -> None:
         """Have the codebook of a publication, and with_items the names of its items.
@@ -35,10 +37,6 @@ class Dictionary:
         if with_items:
             self.items = self.library.items(manifest, address.root, get) or Items()
         self.version = address.version
-
-    def forget(self) -> None:
-        """Go on in the plainest form, until there is a reason to look again."""
-        self.codebook, self.items = None, Items()
 
     @property
     def codebook_version(self) -> int:

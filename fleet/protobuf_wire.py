@@ -68,7 +68,10 @@ class ProtobufWire:
     def write_delta(self, changes: Changes) -> bytes:
         delta = pattern_pb2.Delta(local_version=changes.local_version)
         if changes:
-            delta.packed.CopyFrom(packed(changes, self._dictionary))
+            used = self._dictionary
+            delta.packed.CopyFrom(
+                packed(changes, Dictionary() if used.is_put_aside else used)
+            )
         return delta.SerializeToString()
 
     def write_sync(self, sync: Sync) -> bytes:

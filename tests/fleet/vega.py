@@ -181,6 +181,8 @@ class Vega:
             return self._enrol(seen)
         if seen.path == "/api/v1/publications/current":
             return 200, self._current()
+        if seen.method == "GET":
+            return 404, {"code": "bundle_unknown"}
         device_id = seen.body.get("device_id") or seen.path.rsplit("/", 1)[1]
         home = self.homes[device_id]
         if seen.headers.get("authorization") != f"Device {home.token}":
