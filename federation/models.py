@@ -315,6 +315,7 @@ class TrainedCodebook(models.Model):
 
     class Meta:
         ordering = ["-version"]
+        verbose_name = "codebook"
 
     def __str__(self) -> str:
         return f"Codebook {self.version}"

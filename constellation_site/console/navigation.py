@@ -88,6 +88,13 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                     "federation_publication_changelist",
                     "federation.view_publication",
                 ),
+                _item(
+                    request,
+                    "Codebooks",
+                    "compress",
+                    "federation_trainedcodebook_changelist",
+                    "federation.view_trainedcodebook",
+                ),
             ],
         },
         {

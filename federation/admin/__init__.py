@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from federation.admin import patterns, publications, rounds, trends
+from federation.admin import codebooks, patterns, publications, rounds, trends
 
-__all__ = ["patterns", "publications", "rounds", "trends"]
+__all__ = ["codebooks", "patterns", "publications", "rounds", "trends"]

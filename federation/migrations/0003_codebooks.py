@@ -31,6 +31,7 @@ class Migration(migrations.Migration):
                 ("trained_at", models.DateTimeField()),
             ],
             options={
+                "verbose_name": "codebook",
                 "ordering": ["-version"],
             },
         ),

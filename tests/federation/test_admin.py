@@ -27,6 +27,7 @@ from federation.models import (
     GlobalPattern,
     Publication,
     RoundShard,
+    TrainedCodebook,
     Trend,
 )
 from shards.services.operators import Role
@@ -46,6 +47,7 @@ ROUNDS = "/admin/federation/federationround/"
 PATTERNS = "/admin/federation/globalpattern/"
 TRENDS = "/admin/federation/trend/"
 PUBLICATIONS = "/admin/federation/publication/"
+CODEBOOKS = "/admin/federation/trainedcodebook/"
 
 
 @pytest.fixture
@@ -137,7 +139,9 @@ def test_round_page_does_without_a_version_that_is_not_kept(viewer):
     assert f"{PUBLICATIONS}5/" not in page.content.decode()
 
 
-@pytest.mark.parametrize("list_url", [ROUNDS, PATTERNS, TRENDS, PUBLICATIONS])
+@pytest.mark.parametrize(
+    "list_url", [ROUNDS, PATTERNS, TRENDS, PUBLICATIONS, CODEBOOKS]
+)
 def test_nobody_adds_what_federation_owns(client, list_url):
     administrator = logged_in(client, Role.ADMINISTRATOR)
 
@@ -423,3 +427,21 @@ def _wait_for_the_round() -> None:
         if thread.name == "federation-round":
             thread.join(timeout=120)
             assert not thread.is_alive()
+
+
+def test_codebooks_are_listed_without_their_payloads(viewer):
+    TrainedCodebook.objects.create(
+        version=3,
+        payload=b"half a megabyte",
+        round_id=17,
+        cell_count=4096,
+        cosine=0.98765,
+        trained_at=timezone.now(),
+    )
+
+    with CaptureQueriesContext(connection) as queries:
+        page = viewer.get(CODEBOOKS).content.decode()
+
+    for text in ("Codebook 3", "Round 17", "4,096", "0.9877"):
+        assert text in page
+    assert not any('"payload"' in query["sql"] for query in queries)
