@@ -134,14 +134,29 @@ def _load(
         result = RoundResult()
     else:
         result = rows.read_result(shard_alias, pointer.version)
+    return of_result(
+        result,
+        pointer,
+        items=items.load(shard_alias, before.items if before else None),
+        codebooks=codebooks.load(
+            shard_alias,
+            pointer.version,
+            known=before.codebooks if before else Codebooks(),
+        ),
+    )
+
+
+def of_result(
+    result: RoundResult,
+    pointer: selectors.Pointer,
+    *,
+    items: ItemTable,
+    codebooks: Codebooks,
+) -> LoadedPublication:
+    """Make a round's result ready to answer from."""
     trends: dict[str, list[tuple[str, float]]] = {}
     for trend in result.trends:
         trends.setdefault(trend.region, []).append((trend.item, trend.score))
-    understood = codebooks.load(
-        shard_alias,
-        pointer.version,
-        known=before.codebooks if before else Codebooks(),
-    )
     return LoadedPublication(
         version=pointer.version,
         checksum=pointer.checksum,
@@ -157,9 +172,9 @@ def _load(
             row.content_id: list(zip(row.related_ids, row.weights, strict=True))
             for row in result.links
         },
-        items=items.load(shard_alias, before.items if before else None),
-        codebooks=understood,
-        codes=PublishedCodes(understood, result.embeddings),
+        items=items,
+        codebooks=codebooks,
+        codes=PublishedCodes(codebooks, result.embeddings),
         _coded=CodedCentroids(result.embeddings),
     )
 

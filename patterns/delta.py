@@ -44,11 +44,13 @@ class PatternAddition:
     """A pattern as the TV has it now; it replaces one with the same id."""
 
     id: UUID
-    #: float32 as sent, any length but zero. shape: (384,)
+    #: float32 as sent (or read from ``code``), any length but zero. shape: (384,)
     embedding: NDArray[np.float32]
     success_rate: float
     sample_count: int
     context: Context = field(default_factory=Context)
+    #: What was sent if not the embedding: a codebook's version, and a code of it.
+    code: tuple[int, bytes] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +81,9 @@ class Delta:
     def digest(self) -> bytes:
         """Tell two contents apart: SHA-256 of the three lists, in their order.
 
-        Of what was sent, not of what is stored: normalising a vector may differ in
-        its last bit between two machines, and a retry may reach another one.
+        Of what was sent, not of what is stored: reading a code or normalising a
+        vector may differ in its last bit between two machines, and a retry may reach
+        another one.
         """
         sha = hashlib.sha256()
         sha.update(
@@ -106,7 +109,12 @@ class Delta:
 def _digest_addition(sha: hashlib._Hash, addition: PatternAddition) -> None:
     context = addition.context
     sha.update(addition.id.bytes)
-    sha.update(addition.embedding.astype("<f4", copy=False).tobytes())
+    if addition.code is None:
+        sha.update(addition.embedding.astype("<f4", copy=False).tobytes())
+    else:
+        codebook_version, code = addition.code
+        sha.update(struct.pack("<2I", codebook_version, len(code)))
+        sha.update(code)
     sha.update(
         struct.pack(
             "<dq3B",

@@ -8,38 +8,50 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from federation.kernels.similar import SIMILAR_CELLS, nearest_cells
 from federation.publication import LoadedPublication
 from patterns.selectors import Tastes
 from shards.models import GLOBAL_REGION
-from sync.messages import GlobalNews, Links, Trending
+from sync.messages import GlobalNews
 
 TRENDING_LIMIT = 50
 LINKED_CONTENTS_LIMIT = 80
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trending:
+    #: A content id, or ``genre:`` and a genre.
+    item: str
+    score: float
+    region: str
+
+
 def news(publication: LoadedPublication, tastes: Tastes, *, region: str) -> GlobalNews:
     """Choose what to tell a TV of a region with these tastes."""
-    rows = similar(publication, tastes)
+    weights = named(tastes)
     return GlobalNews(
-        similar=[publication.patterns[row] for row in rows],
-        masses=[float(publication.mass[row]) for row in rows],
-        trending=trending(publication, region),
-        links=links(publication, tastes),
+        publication=publication,
+        similar=similar(publication, tastes),
+        region=region,
+        linked=linked(publication, weights),
+        named=weights.keys(),
     )
 
 
-def similar(publication: LoadedPublication, tastes: Tastes) -> list[int]:
+def similar(publication: LoadedPublication, tastes: Tastes) -> NDArray[np.int64]:
     """Choose the rows nearest to each taste; the heaviest for a TV without any."""
-    rows: list[int] = nearest_cells(
+    return nearest_cells(
         tastes.embeddings,
         tastes.weights,
         publication.centroids,
         masses=publication.mass,
         k=SIMILAR_CELLS,
-    ).tolist()
-    return rows
+    )
 
 
 def trending(publication: LoadedPublication, region: str) -> Sequence[Trending]:
@@ -53,17 +65,19 @@ def trending(publication: LoadedPublication, region: str) -> Sequence[Trending]:
     return list(chosen.values())
 
 
-def links(publication: LoadedPublication, tastes: Tastes) -> Sequence[Links]:
-    """Give the links of the contents this TV named, its favourites first."""
+def named(tastes: Tastes) -> dict[str, float]:
+    """Weigh the contents that a TV named."""
     weights: defaultdict[str, float] = defaultdict(float)
     for weight, content_ids in zip(
         tastes.weights.tolist(), tastes.content_ids, strict=True
     ):
         for content_id in content_ids:
-            if content_id in publication.links:
-                weights[content_id] += weight
-    favourites = sorted(weights, key=lambda name: (-weights[name], name))
-    return [
-        Links(content_id=content_id, related=publication.links[content_id])
-        for content_id in favourites[:LINKED_CONTENTS_LIMIT]
-    ]
+            weights[content_id] += weight
+    return weights
+
+
+def linked(publication: LoadedPublication, weights: dict[str, float]) -> Sequence[str]:
+    """List the named contents that lead on to others, the TV's favourites first."""
+    leading = weights.keys() & publication.links.keys()
+    favourites = sorted(leading, key=lambda name: (-weights[name], name))
+    return favourites[:LINKED_CONTENTS_LIMIT]

@@ -1,7 +1,7 @@
 """Embeddings as bytes, in both directions: float32, float16, int8.
 
 Only directions matter, so no encoding carries a scale. docs/tv.md has the error of
-each; a test measures it.
+each; a test measures it. Codes are written and read by ``federation.kernels.codebook``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _NUMBERS: Mapping[EmbeddingEncoding, np.dtype[Any]] = {
     EmbeddingEncoding.INT8: np.dtype("i1"),
 }
 
-#: Those a TV may send and ask for; codes will be, once a codebook is published.
-SERVED_ENCODINGS = tuple(_NUMBERS)
+#: Those that need no codebook.
+PLAIN_ENCODINGS = tuple(_NUMBERS)
 
 
 def vector_bytes(encoding: EmbeddingEncoding) -> int:
@@ -54,10 +54,10 @@ def encode(vectors: NDArray[np.float32], encoding: EmbeddingEncoding) -> bytes:
 
 
 def decode(data: bytes, encoding: EmbeddingEncoding) -> NDArray[np.float32]:
-    """Read one vector of ``vector_bytes`` as float32; nothing else is checked."""
+    """Read vectors of ``vector_bytes`` each, shape (n, 384); checks nothing else."""
     numbers = np.frombuffer(data, dtype=_NUMBERS[encoding])
     with np.errstate(invalid="ignore"):  # a signalling NaN is refused by others
-        vector = numbers.astype(np.float32)
+        vectors = numbers.astype(np.float32)
     if encoding is EmbeddingEncoding.INT8:
-        vector /= np.float32(INT8_MAX)
-    return vector
+        vectors /= np.float32(INT8_MAX)
+    return vectors.reshape(-1, EMBEDDING_DIMENSIONS)

@@ -28,6 +28,15 @@ class BodyInflatesTooLarge(ConstellationError):
     message = "The body inflates to more than {limit} bytes, or needs a larger window."
 
 
+class CodebookUnknown(ConstellationError):
+    """Codes of a codebook that is too old, or never was."""
+
+    code = "codebook_unknown"
+    http_status = HTTPStatus.UNPROCESSABLE_ENTITY
+    grpc_status = "INVALID_ARGUMENT"
+    message = "{field}: codebook {sent} isn't understood. Accepted: {accepted}."
+
+
 class UnsupportedEncoding(ConstellationError):
     code = "unsupported_encoding"
     http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE

@@ -6,7 +6,7 @@ patterns carries 3,840 numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -190,7 +190,7 @@ def check_vectors(
         )
 
 
-def distinct(ids: Sequence[UUID] | Sequence[str], fields: Iterable[str]) -> None:
+def distinct(ids: Sequence[Hashable], fields: Iterable[str]) -> None:
     """Refuse the second of two equal ids."""
     if len(set(ids)) == len(ids):
         return

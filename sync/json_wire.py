@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+from federation.publication import LoadedPublication
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
 from patterns.delta import Context, Delta, PatternAddition, PatternUpdate
-from sync import fields, rules
+from sync import answer, fields, rules
 from sync.current import PublicationSource
 from sync.embeddings import EmbeddingEncoding
 from sync.messages import (
@@ -26,9 +29,10 @@ media_type = JsonRenderer.media_type
 _LISTS = ("patterns_added", "patterns_updated", "patterns_removed")
 
 
-def read_sync(document: Any, _source: PublicationSource) -> SyncRequest:
+def read_sync(document: Any, source: PublicationSource) -> SyncRequest:
     """Validate a parsed body. Fields that nobody knows are ignored."""
     body = fields.obj(document, "body")
+    global_version = rules.version_or_none(body.get("global_version"), "global_version")
     return SyncRequest(
         device_id=fields.uuid(body.get("device_id"), "device_id"),
         delta=_delta(
@@ -37,10 +41,8 @@ def read_sync(document: Any, _source: PublicationSource) -> SyncRequest:
                 body.get("base_version"), "base_version"
             ),
         ),
-        global_version=rules.version_or_none(
-            body.get("global_version"), "global_version"
-        ),
-        wishes=_wishes(body),
+        global_version=global_version,
+        wishes=_wishes(body, partial(source, global_version or 0)),
     )
 
 
@@ -96,35 +98,37 @@ def write_enrolment(reply: EnrolmentReply) -> bytes:
     )
 
 
-def _wishes(body: Any) -> Wishes:
+def _wishes(body: Any, publication: Callable[[], LoadedPublication]) -> Wishes:
     """Read what matters only if the reply is binary, and is checked all the same."""
     field = "embedding_encodings"
     names = fields.items(body.get(field), field, at_most=rules.PREFERENCES_LIMIT)
-    preferences = [
-        fields.choice(name, f"{field}[{i}]", EmbeddingEncoding)
-        for i, name in enumerate(names)
-    ]
-    detail = fields.choice(body.get("detail"), "detail", ReplyDetail)
-    return Wishes(
-        embedding_encoding=rules.embedding_encoding(preferences),
-        is_compact=detail == ReplyDetail.COMPACT,
+    codebook_version = body.get("codebook_version")
+    return rules.wishes(
+        preferences=[
+            fields.choice(name, f"{field}[{i}]", EmbeddingEncoding)
+            for i, name in enumerate(names)
+        ],
+        detail=fields.choice(body.get("detail"), "detail", ReplyDetail),
+        codebook_version=0 if codebook_version is None else codebook_version,
+        publication=publication,
     )
 
 
 def _news(news: GlobalNews) -> dict[str, Any]:
+    publication = news.publication
     return {
-        "similar": news.similar,
+        "similar": [publication.patterns[row] for row in news.similar.tolist()],
         "trending": [
             {
                 "content_id": trend.item,
                 "trending_score": trend.score,
                 "region": trend.region,
             }
-            for trend in news.trending
+            for trend in answer.trending(publication, news.region)
         ],
         "links": [
-            {"content_id": links.content_id, "related": links.related}
-            for links in news.links
+            {"content_id": content_id, "related": publication.links[content_id]}
+            for content_id in news.linked
         ],
     }
 

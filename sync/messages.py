@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import numpy as np
 from django.db import models
+from numpy.typing import NDArray
 
-from federation.publication import PublishedPattern
+from federation.publication import LoadedPublication
 from patterns.delta import Accepted, Delta
 from sync.embeddings import EmbeddingEncoding
 
@@ -27,6 +29,8 @@ class Wishes:
     """How a TV would like a binary reply; one in JSON is always the same."""
 
     embedding_encoding: EmbeddingEncoding = EmbeddingEncoding.INT8
+    #: Of the codes, if these are wished for: one that the publication knows.
+    codebook_version: int = 0
     #: Without contexts, content ids and sample counts.
     is_compact: bool = False
 
@@ -40,31 +44,19 @@ class SyncRequest:
     wishes: Wishes = field(default_factory=Wishes)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trending:
-    #: A content id, or ``genre:`` and a genre.
-    item: str
-    score: float
-    region: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Links:
-    """What is found in the same TVs as one content, strongest first."""
-
-    content_id: str
-    related: Sequence[tuple[str, float]]
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GlobalNews:
-    """What a TV that is behind the publication gets."""
+    """What a TV that is behind the publication gets: which of its rows."""
 
-    similar: Sequence[PublishedPattern]
-    #: The weight behind each of ``similar``, as TVs.
-    masses: Sequence[float]
-    trending: Sequence[Trending]
-    links: Sequence[Links]
+    publication: LoadedPublication
+    #: Rows of ``publication.patterns``, the best first.
+    similar: NDArray[np.int64]
+    #: Whose trends, before those of the whole fleet.
+    region: str
+    #: Contents in ``publication.links`` that the TV named, its favourites first.
+    linked: Sequence[str]
+    #: All contents that the TV named.
+    named: Collection[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +64,8 @@ class SyncReply:
     global_version: int
     #: None if the TV already holds that version.
     news: GlobalNews | None
+    #: The current codebook, told in protobuf; 0 before the first.
+    codebook_version: int = 0
     accepted: Accepted
     local_version: int
     next_sync_seconds: int

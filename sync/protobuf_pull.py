@@ -38,6 +38,7 @@ def write_pull(reply: PullReply, wishes: Wishes) -> bytes:
     as_sync = SyncReply(
         global_version=reply.global_version,
         news=reply.news,
+        codebook_version=reply.codebook_version,
         accepted=Accepted(),
         local_version=reply.local_version,
         next_sync_seconds=reply.next_sync_seconds,

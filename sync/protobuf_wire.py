@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from constellation.v1 import pattern_pb2, sync_pb2
-from patterns.delta import Delta
+from collections.abc import Callable
+from functools import partial
+
+from constellation.v1 import sync_pb2
+from federation.publication import LoadedPublication
 from sync import fields, rules
 from sync.current import PublicationSource
 from sync.embeddings import EmbeddingEncoding
@@ -15,7 +18,7 @@ from sync.messages import (
     SyncRequest,
     Wishes,
 )
-from sync.protobuf import enrolment, lists, news
+from sync.protobuf import deltas, enrolment, news
 from sync.protobuf.counting import check_field_count
 from sync.protobuf.parsing import or_none, parsed
 from sync.renderers import ProtobufRenderer
@@ -23,29 +26,38 @@ from sync.renderers import ProtobufRenderer
 media_type = ProtobufRenderer.media_type
 
 
-def read_sync(body: bytes, _source: PublicationSource) -> SyncRequest:
-    """Parse and validate. Fields that nobody knows are ignored."""
+def read_sync(body: bytes, source: PublicationSource) -> SyncRequest:
+    """Parse and validate. Fields that nobody knows are ignored.
+
+    The publication is asked for only by codes and ordinals.
+    """
     check_field_count(body)
     message = parsed(sync_pb2.SyncRequest, body)
+    global_version = rules.version_or_none(
+        or_none(message, "global_version"), "global_version"
+    )
+    publication = partial(source, global_version or 0)
     return SyncRequest(
         device_id=fields.uuid_bytes(or_none(message, "device_id"), "device_id"),
-        delta=_delta(
+        delta=deltas.read(
             or_none(message, "delta"),
             base_version=rules.version_or_none(
                 or_none(message, "base_version"), "base_version"
             ),
+            publication=publication,
         ),
-        global_version=rules.version_or_none(
-            or_none(message, "global_version"), "global_version"
-        ),
-        wishes=_wishes(message),
+        global_version=global_version,
+        wishes=_wishes(message, publication),
     )
 
 
 def write_sync(reply: SyncReply, wishes: Wishes) -> bytes:
     accepted = reply.accepted
     message = sync_pb2.SyncReply(
-        global_news=sync_pb2.GlobalNews(global_version=reply.global_version),
+        global_news=sync_pb2.GlobalNews(
+            global_version=reply.global_version,
+            codebook_version=reply.codebook_version,
+        ),
         accepted=sync_pb2.Accepted(
             stored=accepted.stored,
             filtered=accepted.filtered,
@@ -57,7 +69,7 @@ def write_sync(reply: SyncReply, wishes: Wishes) -> bytes:
         next_sync_seconds=reply.next_sync_seconds,
     )
     if reply.news is not None:
-        news.write(message.global_news, reply.news, wishes)
+        news.write(message, reply.news, wishes)
     return message.SerializeToString()
 
 
@@ -69,35 +81,19 @@ def write_enrolment(reply: EnrolmentReply) -> bytes:
     return enrolment.write(reply)
 
 
-def _delta(message: pattern_pb2.Delta | None, *, base_version: int | None) -> Delta:
-    if message is None:
-        fields.refuse("delta", "missing", "an object")
-    added, updated = message.patterns_added, message.patterns_updated
-    removed = message.patterns_removed
-    rules.check_pattern_count(len(added) + len(updated) + len(removed))
-    local_version = rules.version(
-        or_none(message, "local_version"), "delta.local_version"
-    )
-    return Delta(
-        added=lists.additions(added),
-        updated=lists.updates(updated),
-        removed=lists.removals(removed),
-        local_version=local_version,
-        base_version=base_version,
-    )
-
-
-def _wishes(message: sync_pb2.SyncRequest) -> Wishes:
+def _wishes(
+    message: sync_pb2.SyncRequest, publication: Callable[[], LoadedPublication]
+) -> Wishes:
     field = "embedding_encodings"
     fields.check_length(
         len(message.embedding_encodings), field, at_most=rules.PREFERENCES_LIMIT
     )
-    preferences = [
-        fields.code(code, f"{field}[{i}]", EmbeddingEncoding)
-        for i, code in enumerate(message.embedding_encodings)
-    ]
-    detail = fields.code(message.detail, "detail", ReplyDetail)
-    return Wishes(
-        embedding_encoding=rules.embedding_encoding(preferences),
-        is_compact=detail == ReplyDetail.COMPACT,
+    return rules.wishes(
+        preferences=[
+            fields.code(code, f"{field}[{i}]", EmbeddingEncoding)
+            for i, code in enumerate(message.embedding_encodings)
+        ],
+        detail=fields.code(message.detail, "detail", ReplyDetail),
+        codebook_version=message.codebook_version,
+        publication=publication,
     )

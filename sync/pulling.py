@@ -21,6 +21,8 @@ class PullReply:
     global_version: int
     #: None if the TV already holds that version.
     news: GlobalNews | None
+    #: The current codebook; 0 before the first.
+    codebook_version: int = 0
     #: The last delta that was applied.
     local_version: int
     next_sync_seconds: int

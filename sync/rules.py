@@ -7,12 +7,14 @@ same limits, and names the same paths when it refuses.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 
+from federation.kernels.codebook import Codebook
+from federation.publication import LoadedPublication
 from patterns.context import (
     CONTENT_ID_LENGTH,
     CONTENT_IDS_LIMIT,
@@ -22,7 +24,14 @@ from patterns.context import (
 from patterns.exceptions import TooManyPatterns
 from shards.fields import REGION_ACCEPTED, is_region
 from sync import fields
-from sync.embeddings import SERVED_ENCODINGS, EmbeddingEncoding
+from sync.embeddings import PLAIN_ENCODINGS, EmbeddingEncoding
+from sync.exceptions import CodebookUnknown
+from sync.messages import ReplyDetail, Wishes
+
+#: Protobuf has 32 bits for it.
+CODEBOOK_VERSION_MAX = 2**32 - 1
+
+PLAIN_NAMES = ", ".join(each.label for each in PLAIN_ENCODINGS)
 
 #: Most encodings a TV may name; there are four.
 PREFERENCES_LIMIT = 8
@@ -83,17 +92,70 @@ def content_ids(value: Any, path: str) -> tuple[str, ...]:
     )
 
 
-def embedding_encoding(preferences: Sequence[int]) -> EmbeddingEncoding:
-    """Choose the first that can be served; who names none gets int8."""
-    known = (EmbeddingEncoding.UNSPECIFIED, *SERVED_ENCODINGS)
-    chosen = next((code for code in [*preferences, 0] if code in known), 0)
-    if preferences and chosen not in preferences:
+def wishes(
+    *,
+    preferences: Sequence[int],
+    detail: int,
+    codebook_version: Any,
+    publication: Callable[[], LoadedPublication],
+) -> Wishes:
+    """Choose how to write a reply: by the first preference that can be served.
+
+    The publication is asked for only if codes are the one.
+    """
+    fields.whole_number(
+        codebook_version, "codebook_version", at_least=0, at_most=CODEBOOK_VERSION_MAX
+    )
+    encoding = _encoding(
+        preferences,
+        can_code=lambda: (
+            codebook_version > 0
+            and publication().codebooks.get(codebook_version) is not None
+        ),
+    )
+    return Wishes(
+        embedding_encoding=encoding,
+        codebook_version=(
+            codebook_version if encoding is EmbeddingEncoding.CODES else 0
+        ),
+        is_compact=detail == ReplyDetail.COMPACT,
+    )
+
+
+def _encoding(
+    preferences: Sequence[int], *, can_code: Callable[[], bool]
+) -> EmbeddingEncoding:
+    servable = (
+        EmbeddingEncoding(code)
+        for code in preferences or [EmbeddingEncoding.UNSPECIFIED]
+        if code != EmbeddingEncoding.CODES or can_code()
+    )
+    chosen = next(servable, None)
+    if chosen is None:
         fields.refuse(
             "embedding_encodings",
             "none of them can be served",
-            "at least one of " + ", ".join(each.label for each in SERVED_ENCODINGS),
+            f"at least one of {PLAIN_NAMES}, or codes with a codebook_version that is "
+            "understood here",
         )
-    return EmbeddingEncoding(chosen or EmbeddingEncoding.INT8)
+    return chosen or EmbeddingEncoding.INT8
+
+
+def codebook(
+    publication: LoadedPublication, codebook_version: int, field: str
+) -> Codebook:
+    """Give the codebook that a delta is written with."""
+    found = publication.codebooks.get(codebook_version)
+    if found is None:
+        known = ", ".join(map(str, publication.codebooks.versions))
+        raise CodebookUnknown(
+            field=field,
+            sent=codebook_version,
+            codebook_version=publication.codebooks.current,
+            accepted=f"codes of {known}" if known else "no codes yet, but numbers",
+            **({"known": known} if known else {}),
+        )
+    return found
 
 
 def enrolment_key(value: Any) -> str:

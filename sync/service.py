@@ -66,6 +66,7 @@ def sync(
         news = _news(publication, token, request.global_version, applied.region)
     return SyncReply(
         global_version=publication.version,
+        codebook_version=publication.codebooks.current,
         news=news,
         accepted=applied.accepted,
         local_version=applied.local_version,
@@ -94,6 +95,7 @@ def pull(
         news = _news(publication, token, request.global_version, device.region)
     return PullReply(
         global_version=publication.version,
+        codebook_version=publication.codebooks.current,
         news=news,
         local_version=device.local_version,
         next_sync_seconds=load.next_sync_seconds(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import numpy as np
@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from constellation.v1 import context_pb2, pattern_pb2
+from federation.publication import LoadedPublication
 from patterns.context import (
     CONTENT_IDS_LIMIT,
     GENRE_HINTS_LIMIT,
@@ -21,23 +22,37 @@ from patterns.delta import Context, PatternAddition, PatternUpdate
 from sync import fields, rules
 from sync.protobuf import vectors
 from sync.protobuf.parsing import or_none
+from sync.protobuf.vectors import SentCode
 
 
 def additions(
     messages: Sequence[pattern_pb2.PatternAddition],
+    *,
+    codebook_version: int,
+    publication: Callable[[], LoadedPublication],
 ) -> tuple[PatternAddition, ...]:
     paths = [f"delta.patterns_added[{i}]" for i in range(len(messages))]
-    rows = vectors.of_additions(messages, [f"{path}.embedding" for path in paths])
+    sent = vectors.of_list(
+        messages,
+        [f"{path}.embedding" for path in paths],
+        codebook_version=codebook_version,
+        publication=publication,
+    )
     read = tuple(
-        _addition(message, vector, path)
-        for message, vector, path in zip(messages, rows, paths, strict=True)
+        _addition(message, vector, code, path)
+        for message, vector, code, path in zip(
+            messages, sent.rows, sent.codes, paths, strict=True
+        )
     )
     rules.check_distinct([addition.id for addition in read], paths)
     return read
 
 
 def _addition(
-    message: pattern_pb2.PatternAddition, vector: NDArray[np.float32], path: str
+    message: pattern_pb2.PatternAddition,
+    vector: NDArray[np.float32],
+    code: SentCode | None,
+    path: str,
 ) -> PatternAddition:
     for name in ("created_at", "updated_at"):
         fields.seconds(or_none(message, name), f"{path}.{name}")
@@ -47,6 +62,7 @@ def _addition(
         success_rate=_rate(message, "success_rate", path),
         sample_count=rules.sample_count(or_none(message, "sample_count"), path),
         context=_context(message.context, f"{path}.context"),
+        code=code,
     )
 
 

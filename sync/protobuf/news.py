@@ -1,111 +1,44 @@
-"""What everyone learned: ``GlobalNews`` of ``sync.proto``, column by column."""
+"""What everyone learned: ``GlobalNews`` of ``sync.proto``, column by column.
+
+All comes from columns that were prepared with the publication; nothing here is done
+for one pattern, trend or link at a time.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-
 import numpy as np
-from django.db.models import IntegerChoices
 from numpy.typing import NDArray
 
-from constellation.v1 import content_pb2, embedding_pb2, pattern_pb2, sync_pb2
-from patterns.context import ContentType, DayOfWeek, TimeOfDay
-from sync import embeddings, fields
+from constellation.v1 import embedding_pb2, pattern_pb2, sync_pb2
+from sync import embeddings
 from sync.embeddings import EmbeddingEncoding
 from sync.messages import GlobalNews, Wishes
+from sync.protobuf import columns, links
+from sync.protobuf.columns import Columns
 
-#: Steps of the one byte that says a fraction, and of the two that say a score.
-FRACTION_STEPS = 255
-SCORE_STEPS = 65535
+#: Most bytes of a compact reply in codes.
+COMPACT_LIMIT_BYTES = 5120
 
-#: As many contents as one byte tells apart.
-ONE_BYTE_PLACES = 256
-
-#: Steps of a mass each time it doubles.
-MASS_STEPS = 8
+#: Codes are shortened by as much, if without links they take too much.
+CODE_STEP_BYTES = 8
 
 
-class _Names:
-    """The names of a reply, each once, and their places as references."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, int] = {}
-
-    def reference(self, name: str) -> int:
-        return self._places.setdefault(name, len(self._places))
-
-    def references(self, names: Iterable[str]) -> list[int]:
-        return [self.reference(name) for name in names]
-
-    def lists(self, rows: Sequence[Sequence[str]]) -> content_pb2.ReferenceLists:
-        if not any(rows):
-            return content_pb2.ReferenceLists()
-        return content_pb2.ReferenceLists(
-            counts=bytes(map(len, rows)),
-            references=[self.reference(name) for row in rows for name in row],
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-
-def write(message: sync_pb2.GlobalNews, news: GlobalNews, wishes: Wishes) -> None:
-    names = _Names()
-    _write_similar(message.similar, news, wishes, names)
-    for trend in news.trending:
-        if not message.trending or message.trending[-1].region != trend.region:
-            message.trending.add(region=trend.region)
-        message.trending[-1].references.append(names.reference(trend.item))
-        message.trending[-1].scores += _score(trend.score)
-    if news.links:
-        related = [each.related for each in news.links]
-        message.links.references.extend(
-            names.references(each.content_id for each in news.links)
-        )
-        message.links.counts = bytes(map(len, related))
-        ends = names.references(name for row in related for name, _ in row)
-        distinct, places = np.unique(np.array(ends, np.int64), return_inverse=True)
-        message.links.related_deltas.extend(np.diff(distinct, prepend=0).tolist())
-        message.links.places = places.astype(
-            "u1" if len(distinct) <= ONE_BYTE_PLACES else "<u2"
-        ).tobytes()
-        message.links.weights = _fractions(
-            [weight for row in related for _, weight in row]
-        )
-    message.names.extend(names)
-
-
-def _write_similar(
-    message: pattern_pb2.SimilarPatterns,
-    news: GlobalNews,
-    wishes: Wishes,
-    names: _Names,
-) -> None:
-    # Present even when it is empty: this is how a TV knows that there are news.
-    message.SetInParent()
-    rows = news.similar
-    if not rows:
+def write(reply: sync_pb2.SyncReply, news: GlobalNews, wishes: Wishes) -> None:
+    """Write news into a reply that says everything else already."""
+    prepared = columns.of(news.publication)
+    message = reply.global_news
+    message.MergeFromString(prepared.trending_of(news.region))
+    _write_similar(message.similar, news, wishes, prepared)
+    if not wishes.is_compact:
+        picked = links.pick(news, prepared.links, leave_out_named=False)
+        links.write(message.links, picked)
         return
-    ids = np.array([row["id"] for row in rows], dtype=np.int64)
-    message.id_deltas.extend(np.diff(ids, prepend=0).tolist())
-    vectors = np.stack([row["embedding"] for row in rows])
-    message.embeddings.CopyFrom(embedding_block(vectors, wishes.embedding_encoding))
-    message.success_rates = _fractions([row["success_rate"] for row in rows])
-    message.masses = bytes(map(_mass, news.masses))
-    if wishes.is_compact:
-        return
-    contexts = [row["context"] for row in rows]
-    message.sample_counts.extend(row["sample_count"] for row in rows)
-    message.times_of_day = _codes([c.get("time_of_day") for c in contexts], TimeOfDay)
-    message.days_of_week = _codes([c.get("day_of_week") for c in contexts], DayOfWeek)
-    message.content_types = _codes(
-        [c.get("content_type") for c in contexts], ContentType
-    )
-    message.genre_hints.CopyFrom(
-        names.lists([[f"genre:{g}" for g in c["genre_hints"]] for c in contexts])
-    )
-    message.content_ids.CopyFrom(names.lists([row["content_ids"] for row in rows]))
+    picked = links.pick(news, prepared.links, leave_out_named=True)
+    limit = None
+    if wishes.embedding_encoding is EmbeddingEncoding.CODES:
+        _shorten_codes(reply, len(news.similar))
+        limit = COMPACT_LIMIT_BYTES - reply.ByteSize()
+    links.write(message.links, picked, limit_bytes=limit)
 
 
 def embedding_block(
@@ -117,22 +50,55 @@ def embedding_block(
     return message
 
 
-def _codes(labels: Sequence[str | None], choices: type[IntegerChoices]) -> bytes:
-    """One byte each; nothing at all if nothing is said of any."""
-    codes = fields.codes_by_name(choices)
-    column = bytes(0 if label is None else codes[label] for label in labels)
-    return column if any(column) else b""
+def _write_similar(
+    message: pattern_pb2.SimilarPatterns,
+    news: GlobalNews,
+    wishes: Wishes,
+    prepared: Columns,
+) -> None:
+    # Present even when it is empty: this is how a TV knows that there are news.
+    message.SetInParent()
+    rows = news.similar
+    if len(rows) == 0:
+        return
+    ids = news.publication.cells[rows]
+    message.id_deltas.extend(np.diff(ids, prepend=0).tolist())
+    _write_embeddings(message.embeddings, news, wishes)
+    message.success_rates = prepared.success_rates[rows].tobytes()
+    message.masses = prepared.masses[rows].tobytes()
+    if wishes.is_compact:
+        return
+    message.sample_counts.extend(prepared.sample_counts[rows].tolist())
+    message.times_of_day = _unless_silent(prepared.times_of_day[rows])
+    message.days_of_week = _unless_silent(prepared.days_of_week[rows])
+    message.content_types = _unless_silent(prepared.content_types[rows])
+    message.genre_hints.CopyFrom(prepared.genre_hints.message(rows))
+    message.content_ids.CopyFrom(prepared.content_ids.message(rows))
 
 
-def _fractions(values: Sequence[float]) -> bytes:
-    steps = np.rint(np.clip(np.array(values), 0, 1) * FRACTION_STEPS)
-    column: bytes = steps.astype(np.uint8).tobytes()
-    return column
+def _write_embeddings(
+    message: embedding_pb2.Embeddings, news: GlobalNews, wishes: Wishes
+) -> None:
+    rows, publication = news.similar, news.publication
+    if wishes.embedding_encoding is not EmbeddingEncoding.CODES:
+        block = embedding_block(publication.centroids[rows], wishes.embedding_encoding)
+        message.CopyFrom(block)
+        return
+    codes = publication.codes.of(wishes.codebook_version)
+    assert codes is not None  # the request was read by this publication
+    message.codes = codes[rows].tobytes()
+    message.codebook_version = wishes.codebook_version
 
 
-def _score(value: float) -> bytes:
-    return round(min(max(value, 0.0), 1.0) * SCORE_STEPS).to_bytes(2, "little")
+def _shorten_codes(reply: sync_pb2.SyncReply, count: int) -> None:
+    """Leave out the last stages of codes until the reply fits; a prefix is a code."""
+    message = reply.global_news.similar.embeddings
+    while reply.ByteSize() > COMPACT_LIMIT_BYTES:
+        rows = np.frombuffer(message.codes, dtype=np.uint8).reshape(count, -1)
+        if rows.shape[1] <= CODE_STEP_BYTES:
+            return
+        message.codes = rows[:, :-CODE_STEP_BYTES].tobytes()
 
 
-def _mass(value: float) -> int:
-    return min(255, round(MASS_STEPS * math.log2(1 + value)))
+def _unless_silent(column: NDArray[np.uint8]) -> bytes:
+    return column.tobytes() if column.any() else b""

@@ -2,48 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from constellation.v1 import pattern_pb2
+from constellation.v1 import embedding_pb2, pattern_pb2
+from federation.kernels.codebook import CODE_SIZES
+from federation.publication import LoadedPublication
 from patterns.vectors import EMBEDDING_DIMENSIONS
-from sync import embeddings, fields
-from sync.embeddings import SERVED_ENCODINGS, EmbeddingEncoding
+from sync import embeddings, fields, rules
+from sync.embeddings import EmbeddingEncoding
 
-_SERVED = ", ".join(each.label for each in SERVED_ENCODINGS)
+#: What stands beside a vector that came as a code; see ``PatternAddition.code``.
+SentCode = tuple[int, bytes]
+
+_ACCEPTED = f"{EMBEDDING_DIMENSIONS} numbers as {rules.PLAIN_NAMES}, or codes"
+_CODE_SIZES = ", ".join(map(str, CODE_SIZES))
 
 
-def of_additions(
-    messages: Sequence[pattern_pb2.PatternAddition], paths: Sequence[str]
-) -> NDArray[np.float32]:
-    """Read the vectors of a list, shape (n, 384)."""
+@dataclass(frozen=True)
+class Vectors:
+    #: float32, shape (n, 384)
+    rows: NDArray[np.float32]
+    #: Row by row; None for what came as numbers.
+    codes: Sequence[SentCode | None]
+
+
+def of_list(
+    messages: Sequence[pattern_pb2.PatternAddition],
+    paths: Sequence[str],
+    *,
+    codebook_version: int,
+    publication: Callable[[], LoadedPublication],
+) -> Vectors:
+    """Read the vectors of additions that are messages, each in its own encoding."""
     rows = np.empty((len(messages), EMBEDDING_DIMENSIONS), dtype=np.float32)
+    codes: list[SentCode | None] = [None] * len(messages)
+    by_size: defaultdict[int, list[int]] = defaultdict(list)
     for row, (message, path) in enumerate(zip(messages, paths, strict=True)):
-        rows[row] = _vector(message, path)
+        name = message.WhichOneof("embedding")
+        if name is None:
+            fields.refuse(path, "missing", _ACCEPTED)
+        if name == "codes":
+            _check_code_size(len(message.codes), path)
+            by_size[len(message.codes)].append(row)
+            codes[row] = (codebook_version, message.codes)
+        else:
+            rows[row] = _numbers(getattr(message, name), name, path)
+    for places in by_size.values():
+        codebook = rules.codebook(
+            publication(), codebook_version, "delta.codebook_version"
+        )
+        sent = np.stack([_as_code(messages[place].codes) for place in places])
+        rows[places] = codebook.decode(sent)
+    return _checked(rows, codes, paths)
+
+
+def of_column(
+    message: embedding_pb2.Embeddings,
+    paths: Sequence[str],
+    *,
+    publication: Callable[[], LoadedPublication],
+) -> Vectors:
+    """Read as many vectors as there are paths, all in one encoding."""
+    count = len(paths)
+    column = "delta.packed.embeddings"
+    name = message.WhichOneof("encoding")
+    if name is None:
+        if count == 0:
+            return Vectors(np.empty((0, EMBEDDING_DIMENSIONS), dtype=np.float32), ())
+        fields.refuse(column, "missing", f"{count} times {_ACCEPTED}")
+    data: bytes = getattr(message, name)
+    if name == "codes":
+        return _coded(message, paths, publication=publication)
+    size = embeddings.vector_bytes(_encoding(name))
+    if len(data) != count * size:
+        fields.refuse(
+            f"{column}.{name}",
+            f"it has {len(data)} bytes",
+            f"{count * size} bytes: {size} for each of added_ids",
+        )
+    rows = embeddings.decode(data, _encoding(name))
+    return _checked(rows, (None,) * count, paths)
+
+
+def _coded(
+    message: embedding_pb2.Embeddings,
+    paths: Sequence[str],
+    *,
+    publication: Callable[[], LoadedPublication],
+) -> Vectors:
+    data, count = message.codes, len(paths)
+    column = "delta.packed.embeddings"
+    if len(data) not in [count * size for size in CODE_SIZES]:
+        fields.refuse(
+            f"{column}.codes",
+            f"it has {len(data)} bytes",
+            f"{count} times {_CODE_SIZES} bytes, the same for each of added_ids",
+        )
+    if count == 0:
+        return Vectors(np.empty((0, EMBEDDING_DIMENSIONS), dtype=np.float32), ())
+    version = message.codebook_version
+    codebook = rules.codebook(publication(), version, f"{column}.codebook_version")
+    rows = codebook.decode(_as_code(data).reshape(count, -1))
+    size = len(data) // count
+    codes = [(version, data[i : i + size]) for i in range(0, len(data), size)]
+    return _checked(rows, codes, paths)
+
+
+def _checked(
+    rows: NDArray[np.float32],
+    codes: Sequence[SentCode | None],
+    paths: Sequence[str],
+) -> Vectors:
     with np.errstate(invalid="ignore"):
         fields.check_vectors(rows, rows.astype(np.float64), paths)
-    return rows
+    return Vectors(rows, codes)
 
 
-def _vector(message: pattern_pb2.PatternAddition, path: str) -> NDArray[np.float32]:
-    name = message.WhichOneof("embedding")
-    if name is None:
-        fields.refuse(path, "missing", f"{EMBEDDING_DIMENSIONS} numbers as {_SERVED}")
-    encoding = EmbeddingEncoding(fields.codes_by_name(EmbeddingEncoding)[name])
-    if encoding not in SERVED_ENCODINGS:
+def _check_code_size(size: int, path: str) -> None:
+    if size not in CODE_SIZES:
         fields.refuse(
-            path,
-            "no codebook is published",
-            f"{EMBEDDING_DIMENSIONS} numbers as {_SERVED}",
+            path, f"its codes have {size} bytes", f"codes of {_CODE_SIZES} bytes"
         )
-    data: bytes = getattr(message, name)
-    expected = embeddings.vector_bytes(encoding)
+
+
+def _numbers(data: bytes, name: str, path: str) -> NDArray[np.float32]:
+    expected = embeddings.vector_bytes(_encoding(name))
     if len(data) != expected:
         fields.refuse(
             path,
             f"its {name} has {len(data)} bytes",
             f"{EMBEDDING_DIMENSIONS} finite numbers: {expected} bytes of {name}",
         )
-    return embeddings.decode(data, encoding)
+    row: NDArray[np.float32] = embeddings.decode(data, _encoding(name))[0]
+    return row
+
+
+def _encoding(name: str) -> EmbeddingEncoding:
+    return EmbeddingEncoding(fields.codes_by_name(EmbeddingEncoding)[name])
+
+
+def _as_code(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data, dtype=np.uint8)

@@ -165,6 +165,13 @@ def syncing() -> list[ConstellationError]:
             limit=limit,
             limit_name="patterns_per_sync",
         ),
+        exceptions.CodebookUnknown(
+            field="delta.codebook_version",
+            sent=2,
+            codebook_version=7,
+            known="4, 5, 6, 7",
+            accepted="codes of 4, 5, 6, 7",
+        ),
         exceptions.Overloaded(retry_after_seconds=42),
     ]
 
@@ -286,6 +293,9 @@ def _facts() -> dict[str, Schema]:
             "Where the TV's shard answers, if it is known here.", example=SYNC_URL
         ),
         "known": parts.text("What there is instead.", example="0 (vega), 1 (altair)"),
+        "codebook_version": parts.whole(
+            "The current codebook; 0 before the first.", example=7
+        ),
         "path": parts.text(
             "The address in question, below `/api/v1/`.", example="publications/18/star"
         ),

@@ -22,7 +22,7 @@ from sync.answer import LINKED_CONTENTS_LIMIT, TRENDING_LIMIT
 from sync.embeddings import EmbeddingEncoding
 from sync.fields import NORM_MAX, NORM_MIN, SAMPLES_MAX, SECONDS_MAX
 from sync.messages import ReplyDetail
-from sync.rules import PREFERENCES_LIMIT
+from sync.rules import CODEBOOK_VERSION_MAX, PREFERENCES_LIMIT
 from sync.schema import operations, parts, problems
 from sync.schema.operations import Operations
 from sync.schema.parts import Schema
@@ -153,8 +153,22 @@ def _request() -> Schema:
                     example="compact",
                 )
             ),
+            "codebook_version": parts.nullable(
+                parts.whole(
+                    "The newest codebook that the TV has; 0 without one. A reply in "
+                    "protobuf is written with it if `codes` are what the TV likes.",
+                    example=7,
+                    at_most=CODEBOOK_VERSION_MAX,
+                )
+            ),
         },
-        optional=["base_version", "global_version", "embedding_encodings", "detail"],
+        optional=[
+            "base_version",
+            "global_version",
+            "embedding_encodings",
+            "detail",
+            "codebook_version",
+        ],
     )
 
 

@@ -23,7 +23,7 @@ from shards import reaching
 from shards.databases import CONTROL_ALIAS
 from shards.exceptions import ControlUnavailable
 from sync import encodings, fields, load, parsers, replies
-from sync.embeddings import SERVED_ENCODINGS
+from sync.embeddings import EmbeddingEncoding
 from sync.protobuf import counting
 from sync.renderers import JsonRenderer, ProtobufRenderer, dumps
 from sync.version import VERSION
@@ -46,7 +46,7 @@ def _info() -> dict[str, Any]:
         "version": VERSION,
         **_published(),
         "media_types": [JsonRenderer.media_type, ProtobufRenderer.media_type],
-        "embedding_encodings": [each.label for each in SERVED_ENCODINGS],
+        "embedding_encodings": [each.label for each in EmbeddingEncoding if each],
         "encodings": [*encodings.ACCEPTED_ENCODINGS, "identity"],
         "limits": {
             "body_bytes": settings.BODY_LIMIT_BYTES,

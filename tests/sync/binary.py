@@ -15,6 +15,7 @@ from uuid import UUID
 import numpy as np
 
 from constellation.v1 import context_pb2, embedding_pb2, pattern_pb2, sync_pb2
+from patterns.models import Item
 
 PROTOBUF = "application/protobuf"
 
@@ -116,12 +117,17 @@ def _code(enum: Any, prefix: str, value: Any) -> Any:
     return descriptor.values_by_name[f"{prefix}_{value.upper()}"].number
 
 
-def sync_document(body: bytes) -> dict[str, Any]:
-    """Read a reply as JSON would have said it, to the precision it has."""
+def sync_document(
+    body: bytes, items: Mapping[int, str] | None = None
+) -> dict[str, Any]:
+    """Read a reply as JSON would have said it, to the precision it has.
+
+    Ordinals are of ``items``, or of those that the control database has.
+    """
     message = sync_pb2.SyncReply.FromString(body)
     accepted = message.accepted
     return {
-        "global": _global(message.global_news),
+        "global": _global(message.global_news, items),
         "accepted": {
             name: getattr(accepted, name)
             for name in ("stored", "filtered", "updated", "removed")
@@ -132,17 +138,19 @@ def sync_document(body: bytes) -> dict[str, Any]:
     }
 
 
-def _global(message: sync_pb2.GlobalNews) -> dict[str, Any]:
+def _global(
+    message: sync_pb2.GlobalNews, items: Mapping[int, str] | None
+) -> dict[str, Any]:
     version = {"global_version": message.global_version}
     if not message.HasField("similar"):
         return version
-    names = list(message.names)
-    assert len(set(names)) == len(names)
+    assert not message.names
+    names = items_by_ordinal() if items is None else items
     return {
         "similar": similar_documents(message.similar, names),
         "trending": [
             {
-                "content_id": _name(reference, names),
+                "content_id": names[reference],
                 "trending_score": round(score / 65535, 4),
                 "region": trends.region,
             }
@@ -158,7 +166,7 @@ def _global(message: sync_pb2.GlobalNews) -> dict[str, Any]:
 
 
 def similar_documents(
-    message: pattern_pb2.SimilarPatterns, names: list[str]
+    message: pattern_pb2.SimilarPatterns, names: Mapping[int, str]
 ) -> list[dict[str, Any]]:
     ids = np.cumsum(list(message.id_deltas), dtype=np.int64).tolist()
     documents: list[dict[str, Any]] = [{"id": each} for each in ids]
@@ -205,15 +213,15 @@ def vectors(message: embedding_pb2.Embeddings) -> np.ndarray:
     return rows
 
 
-def _links(message: Any, names: list[str]) -> list[dict[str, Any]]:
+def _links(message: Any, names: Mapping[int, str]) -> list[dict[str, Any]]:
     related = np.cumsum(message.related_deltas).tolist()
     places = np.frombuffer(message.places, "u1" if len(related) <= 256 else "<u2")
     pairs = zip(places.tolist(), message.weights, strict=True)
     links = [
         {
-            "content_id": _name(reference, names),
+            "content_id": names[reference],
             "related": [
-                [_name(related[place], names), round(weight / 255, 2)]
+                [names[related[place]], round(weight / 255, 2)]
                 for place, weight in itertools.islice(pairs, count)
             ],
         }
@@ -223,14 +231,14 @@ def _links(message: Any, names: list[str]) -> list[dict[str, Any]]:
     return links
 
 
-def _lists(message: Any, names: list[str], n_rows: int) -> list[list[str]]:
+def items_by_ordinal() -> dict[int, str]:
+    return dict(Item.objects.values_list("ordinal", "name"))
+
+
+def _lists(message: Any, names: Mapping[int, str], n_rows: int) -> list[list[str]]:
     counts = list(message.counts) or [0] * n_rows
     assert len(counts) == n_rows
     references = iter(message.references)
-    rows = [[_name(next(references), names) for _ in range(n)] for n in counts]
+    rows = [[names[next(references)] for _ in range(n)] for n in counts]
     assert next(references, None) is None
     return rows
-
-
-def _name(reference: int, names: list[str]) -> str:
-    return names[reference]

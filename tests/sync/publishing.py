@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -11,9 +13,13 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from federation import rows
-from federation.models import Publication
+from federation.bundles.messages import items_of
+from federation.codebooks import PATH_PREFIX, to_payload
+from federation.kernels.codebook import Codebook
+from federation.models import Bundle, BundlePayload, Publication
 from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResult
 from patterns.context import TimeOfDay
+from patterns.services import items
 
 #: Cells are numbered from here, so that a row is never mistaken for a cell.
 FIRST_CELL = 1000
@@ -31,11 +37,12 @@ def publish(
     masses: Sequence[float] | None = None,
     trends: Mapping[str, Sequence[str]] | None = None,
     links: Mapping[str, Sequence[str]] | None = None,
+    codebooks: Sequence[int] = (),
 ) -> None:
     """Make a version current on some databases.
 
     ``trends`` gives the items of each region, strongest first, ``links`` what leads
-    on from each content.
+    on from each content, ``codebooks`` the versions that are understood.
     """
     vectors = np.zeros((0, 384)) if centroids is None else centroids
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -58,8 +65,12 @@ def publish(
     )
     # One sum a publication, as a process keeps what it has loaded under it.
     checksum = uuid4().hex
+    items.register(sorted(items_of(result)))
     for alias in aliases:
+        items.copy_new(alias)
         rows.write_result(alias, version, result)
+        for number in codebooks:
+            _carry_codebook(alias, version, number)
         Publication.objects.using(alias).update(is_current=False)
         Publication.objects.using(alias).create(
             version=version,
@@ -71,6 +82,38 @@ def publish(
             link_count=len(result.links),
             published_at=timezone.now(),
         )
+
+
+@cache
+def a_codebook(version: int) -> Codebook:
+    """Make a codebook that describes nothing well, but follows all rules."""
+    rng = np.random.default_rng(version)
+    basis = np.linalg.qr(rng.normal(size=(384, 256)))[0].T
+    scales = np.abs(basis).max(axis=1) / 127
+    return Codebook(
+        mean=rng.normal(0, 0.01, size=384).astype(np.float32),
+        basis=np.rint(basis / scales[:, None]).astype(np.int8, order="C"),
+        basis_scales=scales.astype(np.float32),
+        centroids=rng.integers(-127, 128, (6, 8, 256, 32)).astype(np.int8),
+        centroid_scales=(0.001 * 0.7 ** np.arange(6)[:, None] * np.ones(8)).astype(
+            np.float32
+        ),
+    )
+
+
+def _carry_codebook(alias: str, version: int, codebook_version: int) -> None:
+    payload = to_payload(a_codebook(codebook_version), codebook_version)
+    kept, _ = BundlePayload.objects.using(alias).get_or_create(
+        sha256=sha256(payload).hexdigest(), defaults={"identity": payload}
+    )
+    Bundle.objects.using(alias).create(
+        version=version,
+        name=f"codebook/{codebook_version}",
+        path=f"{PATH_PREFIX}{codebook_version}",
+        payload_id=kept.sha256,
+        size_bytes=len(payload),
+        signature="",
+    )
 
 
 def _pattern(cell: int, mass: float) -> ResultPattern:

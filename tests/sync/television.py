@@ -16,12 +16,13 @@ from django.test import Client
 from patterns.models import Pattern
 from tests.sync import grpc_client
 from tests.sync.binary import PROTOBUF, sync_document, sync_message
+from tests.sync.packing import packed_message
 
 SYNC = "/api/v1/sync"
 
 
 #: What the same cases are run through; see the fixture ``wire``.
-WIRES = ["json", "protobuf", "grpc"]
+WIRES = ["json", "protobuf", "packed", "grpc"]
 
 
 def decoded(response: Any) -> bytes:
@@ -81,8 +82,8 @@ class Television:
     #: The last version it sent and heard an answer to.
     local_version: int = 0
     client: Client = field(default_factory=Client)
-    #: "json", or "protobuf" or "grpc": then documents go as messages, and come back
-    #: from them.
+    #: "json", or "protobuf", "packed" or "grpc": then documents go as messages, and
+    #: come back from them.
     wire: str = "json"
 
     @property
@@ -123,7 +124,8 @@ class Television:
             data = orjson.dumps(body)
         else:
             asked = {"embedding_encodings": ["float32"]} | body
-            data = sync_message(asked).SerializeToString()
+            written = packed_message if self.wire == "packed" else sync_message
+            data = written(asked).SerializeToString()
         content_type = headers.pop("content_type", media_type)
         sent = {"authorization": self.authorization} | headers
         if self.wire == "grpc":

@@ -40,7 +40,7 @@ def test_info_lists_every_limit(client):
     }
     assert info["encodings"] == ["zstd", "gzip", "identity"]
     assert info["media_types"] == ["application/json", "application/protobuf"]
-    assert info["embedding_encodings"] == ["float32", "float16", "int8"]
+    assert info["embedding_encodings"] == ["float32", "float16", "int8", "codes"]
     assert info["quality_threshold"] == 0.7
     assert info["next_sync_seconds"] == {"min": 300, "max": 900}
     assert set(info["federation"]) == {

@@ -374,7 +374,7 @@ def spoilt(value: float) -> np.ndarray:
             "finite",
         ),
         ({"embedding": vector("float32", [3e38] * 384)}, "embedding", "0.001 to 1000"),
-        ({"embedding": {"codes": bytes(32)}}, "embedding", "float32, float16, int8"),
+        ({"embedding": {"codes": bytes(33)}}, "embedding", "codes of 8, 16, 24, 32"),
         ({"embedding": None}, "embedding", "float32, float16, int8"),
         ({"success_rate": float("nan")}, "success_rate", "from 0 to 1"),
         ({"success_rate": float("inf")}, "success_rate", "from 0 to 1"),

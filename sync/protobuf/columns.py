@@ -1,0 +1,215 @@
+"""A publication as replies write it, prepared once and then only picked from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from django.db.models import IntegerChoices
+from numpy.typing import NDArray
+
+from constellation.v1 import content_pb2, sync_pb2
+from federation.publication import LoadedPublication, PublishedPattern
+from patterns.context import GENRE_PREFIX, ContentType, DayOfWeek, TimeOfDay
+from shards.models import GLOBAL_REGION
+from sync import answer
+from sync.fields import codes_by_name
+
+#: Steps of the one byte that says a fraction, and of the two that say a score.
+FRACTION_STEPS = 255
+SCORE_STEPS = 65535
+
+#: Steps of a mass each time it doubles.
+MASS_STEPS = 8
+MASS_MAX = 255
+
+_OrdinalOf = Callable[[str], int | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Ordinals of several items a row, at the left; 0 where there are no more."""
+
+    #: int64, shape (n, most of any row)
+    ordinals: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Sequence[Iterable[str]], ordinal_of: _OrdinalOf) -> Lists:
+        """Turn names into ordinals; those without one are left out."""
+        found = [[o for o in map(ordinal_of, row) if o] for row in rows]
+        table = np.zeros((len(rows), max(map(len, found), default=0)), dtype=np.int64)
+        counts = np.fromiter(map(len, found), np.int64, len(found))
+        table[np.arange(table.shape[1]) < counts[:, None]] = np.fromiter(
+            chain.from_iterable(found), np.int64
+        )
+        return cls(table)
+
+    def message(self, rows: NDArray[np.int64]) -> content_pb2.ReferenceLists:
+        ordinals = self.ordinals[rows]
+        is_there = ordinals > 0
+        references = ordinals[is_there].tolist()
+        if not references:
+            return content_pb2.ReferenceLists()
+        counts = is_there.sum(axis=1, dtype=np.uint8)
+        return content_pb2.ReferenceLists(
+            counts=counts.tobytes(), references=references
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LinkTable:
+    """What contents lead on to: those that have ordinals."""
+
+    #: The row of each content.
+    rows: dict[str, int]
+    #: The ordinals of these contents, and of those they lead to.
+    ordinals: dict[str, int]
+    #: The ordinal of each row. int64, shape (n,)
+    sources: NDArray[np.int64]
+    #: What it takes as a varint. uint8, shape (n,)
+    source_bytes: NDArray[np.uint8]
+    #: Where it leads, strongest first; 0 where there are no more. int64, shape (n, 10)
+    related: NDArray[np.int64]
+    #: uint8, shape (n, 10)
+    weights: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, publication: LoadedPublication) -> LinkTable:
+        links = publication.links
+        ordinals = _ordinals_of_links(publication)
+        names = [name for name in links if name in ordinals]
+        width = max(map(len, links.values()), default=0)
+        related = np.zeros((len(names), width), dtype=np.int64)
+        weights = np.zeros((len(names), width))
+        for row, name in enumerate(names):
+            count = len(links[name])
+            related[row, :count] = [ordinals.get(to, 0) for to, _ in links[name]]
+            weights[row, :count] = [weight for _, weight in links[name]]
+        sources = np.array([ordinals[name] for name in names], dtype=np.int64)
+        return cls(
+            rows={name: row for row, name in enumerate(names)},
+            ordinals=ordinals,
+            sources=sources,
+            source_bytes=_varint_bytes(sources),
+            related=related,
+            weights=fractions(weights),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Row i of each column is pattern i of the publication."""
+
+    #: uint8, shape (n,)
+    success_rates: NDArray[np.uint8]
+    masses: NDArray[np.uint8]
+    times_of_day: NDArray[np.uint8]
+    days_of_week: NDArray[np.uint8]
+    content_types: NDArray[np.uint8]
+    #: uint64, shape (n,)
+    sample_counts: NDArray[np.uint64]
+    genre_hints: Lists
+    content_ids: Lists
+    links: LinkTable
+    #: A serialised ``GlobalNews`` of trends only, by region; "global" is always there.
+    trending: dict[str, bytes]
+
+    def trending_of(self, region: str) -> bytes:
+        return self.trending.get(region) or self.trending[GLOBAL_REGION]
+
+
+def of(publication: LoadedPublication) -> Columns:
+    """Give the columns of a publication, made by who asks first."""
+    columns = _prepared.get(publication)
+    if columns is not None:
+        return columns
+    with _lock:
+        if publication not in _prepared:
+            _prepared[publication] = _prepare(publication)
+        return _prepared[publication]
+
+
+# Weak, and columns don't know their publication: they go when it goes.
+_prepared: WeakKeyDictionary[LoadedPublication, Columns] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def _prepare(publication: LoadedPublication) -> Columns:
+    patterns = publication.patterns
+    ordinal_of = publication.items.ordinal_of
+    contexts = [pattern["context"] for pattern in patterns]
+    return Columns(
+        success_rates=fractions([pattern["success_rate"] for pattern in patterns]),
+        masses=_masses(publication.mass),
+        times_of_day=_words([c.get("time_of_day") for c in contexts], TimeOfDay),
+        days_of_week=_words([c.get("day_of_week") for c in contexts], DayOfWeek),
+        content_types=_words([c.get("content_type") for c in contexts], ContentType),
+        sample_counts=_sample_counts(patterns),
+        genre_hints=Lists.of(
+            [[GENRE_PREFIX + genre for genre in c["genre_hints"]] for c in contexts],
+            ordinal_of,
+        ),
+        content_ids=Lists.of([each["content_ids"] for each in patterns], ordinal_of),
+        links=LinkTable.of(publication),
+        trending={
+            region: _trending(publication, region)
+            for region in {*publication.trends, GLOBAL_REGION}
+        },
+    )
+
+
+def _ordinals_of_links(publication: LoadedPublication) -> dict[str, int]:
+    ordinal_of = publication.items.ordinal_of
+    links = publication.links
+    names = {*links, *(to for related in links.values() for to, _ in related)}
+    return {name: ordinal for name in names if (ordinal := ordinal_of(name))}
+
+
+def _varint_bytes(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Tell how many bytes each number, 0 or more, takes in protobuf."""
+    ends = np.array([1 << bits for bits in range(7, 63, 7)], dtype=np.int64)
+    return (1 + np.searchsorted(ends, numbers, side="right")).astype(np.uint8)
+
+
+def fractions(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.uint8]:
+    steps = np.rint(np.clip(np.asarray(values, np.float64), 0, 1) * FRACTION_STEPS)
+    column: NDArray[np.uint8] = steps.astype(np.uint8)
+    return column
+
+
+def _masses(masses: NDArray[np.float32]) -> NDArray[np.uint8]:
+    steps = np.rint(MASS_STEPS * np.log2(1 + masses.astype(np.float64)))
+    column: NDArray[np.uint8] = np.minimum(steps, MASS_MAX).astype(np.uint8)
+    return column
+
+
+def _words(
+    words: Sequence[str | None], choices: type[IntegerChoices]
+) -> NDArray[np.uint8]:
+    codes = codes_by_name(choices)
+    return np.array([codes[word] if word else 0 for word in words], np.uint8)
+
+
+def _sample_counts(patterns: Sequence[PublishedPattern]) -> NDArray[np.uint64]:
+    return np.array([each["sample_count"] for each in patterns], dtype=np.uint64)
+
+
+def _trending(publication: LoadedPublication, region: str) -> bytes:
+    message = sync_pb2.GlobalNews()
+    for trend in answer.trending(publication, region):
+        ordinal = publication.items.ordinal_of(trend.item)
+        if ordinal is None:
+            continue
+        if not message.trending or message.trending[-1].region != trend.region:
+            message.trending.add(region=trend.region)
+        message.trending[-1].references.append(ordinal)
+        message.trending[-1].scores += _score(trend.score)
+    return message.SerializeToString()
+
+
+def _score(value: float) -> bytes:
+    return round(min(max(value, 0.0), 1.0) * SCORE_STEPS).to_bytes(2, "little")

@@ -1,0 +1,197 @@
+"""A delta written column by column: ``PackedPatterns``.
+
+Columns are checked as a whole; only what is refused is looked for one by one, and named
+as if it stood in the lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import IntegerChoices
+
+from constellation.v1 import pattern_pb2
+from federation.publication import LoadedPublication
+from patterns.context import (
+    ContentType,
+    DayOfWeek,
+    TimeOfDay,
+)
+from patterns.delta import Context, PatternAddition, PatternUpdate
+from sync import fields, rules
+from sync.fields import UUID_BYTES
+from sync.protobuf import vectors
+from sync.protobuf.references import References
+
+#: Steps of a rate.
+RATE_STEPS = 10_000
+
+_PACKED = "delta.packed"
+
+Lists = tuple[tuple[PatternAddition, ...], tuple[PatternUpdate, ...], tuple[UUID, ...]]
+
+
+def read(
+    message: pattern_pb2.PackedPatterns,
+    publication: Callable[[], LoadedPublication],
+) -> Lists:
+    """Read the three lists: additions, updates, removals."""
+    added = _ids(message.added_ids, "added_ids")
+    updated = _ids(message.updated_ids, "updated_ids")
+    removed = _ids(message.removed_ids, "removed_ids")
+    rules.check_pattern_count(len(added) + len(updated) + len(removed))
+    _check_distinct(removed, "delta.patterns_removed[{}]")
+    return (
+        _additions(message, added, publication),
+        _updates(message, updated),
+        tuple(UUID(bytes=each) for each in removed),
+    )
+
+
+def _additions(
+    message: pattern_pb2.PackedPatterns,
+    ids: Sequence[bytes],
+    publication: Callable[[], LoadedPublication],
+) -> tuple[PatternAddition, ...]:
+    count = len(ids)
+    paths = [f"delta.patterns_added[{i}]" for i in range(count)]
+    sent = vectors.of_column(
+        message.embeddings,
+        [f"{path}.embedding" for path in paths],
+        publication=publication,
+    )
+    rates = _rates(message.success_rates, paths, "success_rates", "success_rate")
+    sample_counts = _numbers(message.sample_counts, count, "sample_counts")
+    if (
+        count
+        and not 1 <= min(sample_counts) <= max(sample_counts) <= fields.SAMPLES_MAX
+    ):
+        for number, path in zip(sample_counts, paths, strict=True):
+            rules.sample_count(number, path)
+    contexts = _contexts(message, paths, publication)
+    _check_distinct(ids, "delta.patterns_added[{}].id")
+    return tuple(
+        PatternAddition(
+            id=UUID(bytes=ids[i]),
+            embedding=sent.rows[i],
+            success_rate=rates[i],
+            sample_count=sample_counts[i],
+            context=contexts[i],
+            code=sent.codes[i],
+        )
+        for i in range(count)
+    )
+
+
+def _contexts(
+    message: pattern_pb2.PackedPatterns,
+    paths: Sequence[str],
+    publication: Callable[[], LoadedPublication],
+) -> list[Context]:
+    paths = [f"{path}.context" for path in paths]
+    times = _enums(message.times_of_day, paths, "times_of_day", TimeOfDay)
+    days = _enums(message.days_of_week, paths, "days_of_week", DayOfWeek)
+    types = _enums(message.content_types, paths, "content_types", ContentType)
+    references = References(message.names, publication)
+    genres = references.genre_hints(message.genre_hints, paths)
+    contents = references.content_ids(message.content_ids, paths)
+    return [
+        Context(
+            time_of_day=times[i],
+            day_of_week=days[i],
+            content_type=types[i],
+            genre_hints=genres[i],
+            content_ids=contents[i],
+        )
+        for i in range(len(paths))
+    ]
+
+
+def _updates(
+    message: pattern_pb2.PackedPatterns, ids: Sequence[bytes]
+) -> tuple[PatternUpdate, ...]:
+    paths = [f"delta.patterns_updated[{i}]" for i in range(len(ids))]
+    rates = _rates(
+        message.new_success_rates, paths, "new_success_rates", "new_success_rate"
+    )
+    samples = _numbers(message.additional_samples, len(ids), "additional_samples")
+    if samples and max(samples) > fields.SAMPLES_MAX:
+        for number, path in zip(samples, paths, strict=True):
+            rules.additional_samples(number, path)
+    _check_distinct(ids, "delta.patterns_updated[{}].id")
+    return tuple(
+        PatternUpdate(
+            id=UUID(bytes=each), new_success_rate=rate, additional_samples=number
+        )
+        for each, rate, number in zip(ids, rates, samples, strict=True)
+    )
+
+
+# Columns
+
+
+def _ids(column: bytes, name: str) -> list[bytes]:
+    if len(column) % UUID_BYTES:
+        fields.refuse(
+            f"{_PACKED}.{name}",
+            f"it has {len(column)} bytes",
+            f"UUIDs of {UUID_BYTES} bytes each",
+        )
+    if len(column) > settings.PATTERNS_PER_SYNC * UUID_BYTES:
+        rules.check_pattern_count(len(column) // UUID_BYTES, at_least="at least ")
+    return [column[i : i + UUID_BYTES] for i in range(0, len(column), UUID_BYTES)]
+
+
+def _check_distinct(ids: Sequence[bytes], path: str) -> None:
+    fields.distinct(ids, (path.format(i) for i in range(len(ids))))
+
+
+def _numbers(column: Sequence[int], count: int, name: str) -> list[int]:
+    if len(column) != count:
+        fields.refuse(
+            f"{_PACKED}.{name}",
+            f"it has {len(column)} numbers",
+            f"{count}, one for each id",
+        )
+    return list(column)
+
+
+def _rates(
+    column: Sequence[int], paths: Sequence[str], name: str, field: str
+) -> list[float]:
+    numbers = _numbers(column, len(paths), name)
+    if numbers and max(numbers) > RATE_STEPS:
+        row = next(i for i, number in enumerate(numbers) if number > RATE_STEPS)
+        fields.refuse(
+            f"{paths[row]}.{field}",
+            "out of range",
+            f"a number from 0 to 1, in ten-thousandths 0 to {RATE_STEPS}",
+        )
+    # Rounded to the double that the decimal names: 0.83 is JSON's 0.83.
+    return [number / RATE_STEPS for number in numbers]
+
+
+def _enums(
+    column: bytes, paths: Sequence[str], name: str, choices: type[IntegerChoices]
+) -> bytes:
+    if not column:
+        return bytes(len(paths))
+    if len(column) != len(paths):
+        fields.refuse(
+            f"{_PACKED}.{name}",
+            f"it has {len(column)} bytes",
+            f"{len(paths)}, one for each of added_ids, or none",
+        )
+    if max(column) > max(choices):
+        for code, path in zip(column, paths, strict=True):
+            fields.code(code, f"{path}.{_FIELDS[name]}", choices)
+    return column
+
+
+_FIELDS = {
+    "times_of_day": "time_of_day",
+    "days_of_week": "day_of_week",
+    "content_types": "content_type",
+}
