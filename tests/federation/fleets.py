@@ -25,7 +25,7 @@ from federation.models import (
     TrendHistory,
 )
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
-from patterns.models import Pattern
+from patterns.models import Item, Pattern
 from patterns.vectors import EMBEDDING_DIMENSIONS
 from shards.databases import CONTROL_ALIAS
 from shards.models import Device, Shard, ShardTally
@@ -181,7 +181,7 @@ def wipe() -> None:
     for alias in [CONTROL_ALIAS, *(shard.alias for shard in Shard.objects.all())]:
         for published in (
             *(GlobalPattern, Trend, Link, Publication),
-            *(Bundle, BundlePayload),
+            *(Bundle, BundlePayload, Item),
         ):
             published.objects.using(alias).all().delete()
     for told in (TrendHistory, RoundShard, FederationRound, TrainedCodebook, Shard):

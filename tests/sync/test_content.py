@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from patterns.models import Content
+from patterns.models import Content, Item
+from patterns.services import items
 from patterns.vectors import as_array
 from shards.services import operators
 from shards.services.operators import Role
@@ -195,6 +196,44 @@ def test_catalogue_is_read_in_the_order_it_grew(operator):
     assert [c["content_id"] for c in seen] == [f"tt{i}" for i in range(5)]
     assert [c["ordinal"] for c in seen] == sorted(c["ordinal"] for c in seen)
     assert seen[0]["embedding"] == pytest.approx(embedding(1), abs=1e-3)
+
+
+def test_an_ordinal_is_that_of_the_item(operator):
+    known = items.register(["genre:crime", "tt2"])
+
+    posted = post(operator, [item("tt1"), item("tt2")]).json()["content"]
+
+    ordinals = {item.name: item.ordinal for item in Item.objects.all()}
+    assert ordinals.items() > known.items()
+    assert {c["content_id"]: c["ordinal"] for c in posted} == {
+        "tt1": ordinals["tt1"],
+        "tt2": ordinals["tt2"],
+    }
+
+
+def test_content_that_tvs_named_first_is_not_missed(operator):
+    """Its ordinal is lower than one that has been read already."""
+    items.register(["tt-named-by-tvs"])
+    post(operator, item("tt1"))
+    read = operator.get(CONTENT, {"limit": 1}).json()
+    post(operator, [item("tt-named-by-tvs"), item("tt2")])
+
+    page = operator.get(CONTENT, {"after": read["next_after"]}).json()["content"]
+
+    assert {c["content_id"] for c in page} == {"tt-named-by-tvs", "tt2"}
+    assert page[-1]["ordinal"] < read["content"][0]["ordinal"]
+
+
+def test_content_that_was_deleted_comes_back_with_its_ordinal(operator):
+    first = post(operator, [item("tt1"), item("tt2")]).json()["content"]
+    Content.objects.all().delete()
+
+    again = post(operator, [item("tt3"), item("tt2")]).json()["content"]
+    page = operator.get(CONTENT, {"after": first[-1]["ordinal"]}).json()["content"]
+
+    assert again[1]["ordinal"] == first[1]["ordinal"]
+    assert again[0]["ordinal"] > first[1]["ordinal"]
+    assert {c["content_id"] for c in page} == {"tt2", "tt3"}
 
 
 @pytest.mark.parametrize(
