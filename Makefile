@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JAVASCRIPT := fleet/javascript
 SERVER_STAMP := $(VENV)/.requirements
 DEV_STAMP := $(VENV)/.requirements-dev
+NPM_STAMP := $(JAVASCRIPT)/node_modules/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
@@ -16,7 +18,7 @@ help: ## List these targets
 run: $(SERVER_STAMP) ## Start everything with a simulated fleet (ARGS="--rest-addr :8081" and so on)
 	@exec $(BIN)/python manage.py up --demo $(ARGS)
 
-test: $(DEV_STAMP) system-packages lint types ## Lint, types, migrations, then every test
+test: $(DEV_STAMP) system-packages $(NPM_STAMP) lint types ## Lint, types, migrations, then every test
 	@# It would like to ask the databases, but does not need to: none runs here.
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(BIN)/python -m pytest -n 2 $(ARGS)
@@ -32,9 +34,12 @@ openapi: $(SERVER_STAMP) ## Write docs/openapi.yaml anew, from the code
 	@# It would like to ask the databases, but does not need to.
 	$(BIN)/python -W ignore::RuntimeWarning manage.py spectacular --fail-on-warn --validate --file docs/openapi.yaml
 
-proto: $(DEV_STAMP) ## Generate the code of proto/, which is committed
+proto: $(DEV_STAMP) $(NPM_STAMP) ## Generate the code of proto/, which is committed
 	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. proto/constellation/v1/*.proto
 	$(BIN)/python -m grpc_tools.protoc -I proto --grpc_python_out=. proto/constellation/v1/service.proto
+	$(BIN)/python -m grpc_tools.protoc -I proto --include_imports --descriptor_set_out=$(JAVASCRIPT)/.schema \
+	  $(addprefix constellation/v1/,device.proto sync.proto bundle.proto codebook.proto)
+	node $(JAVASCRIPT)/schema.mjs < $(JAVASCRIPT)/.schema > $(JAVASCRIPT)/src/schema.js; rm $(JAVASCRIPT)/.schema
 
 bench-cells: $(DEV_STAMP) ## Hold the k-means of a round against faiss and against sgemm
 	$(BIN)/python -m benchmarks.cells $(ARGS)
@@ -44,7 +49,7 @@ lock: $(DEV_STAMP) ## Compile requirements*.in into hash-pinned requirements*.tx
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean: ## Remove the environment and caches; data in .constellation stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(JAVASCRIPT)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.constellation/*' -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -70,12 +75,20 @@ $(DEV_STAMP): requirements-dev.txt $(SERVER_STAMP)
 	@$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
 
+# For the TV that isn't Python. Node may come with the system packages.
+$(NPM_STAMP): $(JAVASCRIPT)/package-lock.json $(JAVASCRIPT)/package.json | system-packages
+	@echo "Installing development dependencies of the JavaScript TV"
+	@cd $(JAVASCRIPT) && npm ci --loglevel=error
+	@touch $@
+
 # What some tests talk to. Best effort: only root may install, and only Debian knows these names.
 system-packages:
 	@command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || exit 0; \
 	missing=; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v node >/dev/null || missing="$$missing nodejs"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
 	[ -n "$$missing" ] || exit 0; \
 	echo "Installing$$missing"; \
 	export DEBIAN_FRONTEND=noninteractive; \

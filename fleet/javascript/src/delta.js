@@ -1,0 +1,153 @@
+/** A delta as bytes: column by column, codes or int8, ordinals or names. */
+
+import { joined, uuidBytes } from "./bytes.js";
+import { dot, writeInt8 } from "./embeddings.js";
+import { GENRE_PREFIX } from "./items.js";
+import { encode, int64, words } from "./messages.js";
+
+/** Rates are sent in ten-thousandths. */
+const RATE_STEPS = 10000;
+
+/** Bytes of a code that goes up; the longer for a delta that the shorter describes badly. */
+const CODE_BYTES = [40, 48];
+
+/**
+ * A vector whose code points further away than this is not described by it. All of a
+ * delta are written alike, so its neighbours pay for it.
+ */
+const CODE_COSINE_MIN = 0.9;
+
+/** @typedef {import("./types.js").LearnedPattern} LearnedPattern */
+/** @typedef {import("./items.js").Items} Items */
+/** @typedef {import("./codebook.js").Codebook} Codebook */
+/** @typedef {{items: Items, codebook: Codebook | null}} Words */
+
+/**
+ * @typedef {object} Changes
+ * @property {LearnedPattern[]} added
+ * @property {{id: string, newSuccessRate: number, additionalSamples: number}[]} updated
+ * @property {string[]} removed Ids.
+ */
+
+/**
+ * @param {Changes} changes
+ * @param {number} localVersion
+ * @param {Words} words What it may be said in.
+ * @returns {Uint8Array} A serialised Delta.
+ */
+export function writeDelta(changes, localVersion, { items, codebook }) {
+  const isEmpty = !(changes.added.length || changes.updated.length || changes.removed.length);
+  return encode("Delta", {
+    localVersion: int64(localVersion),
+    packed: isEmpty ? undefined : packed(changes, items, codebook),
+  });
+}
+
+/**
+ * @param {Changes} changes
+ * @param {Items} items
+ * @param {Codebook | null} codebook
+ */
+function packed({ added, updated, removed }, items, codebook) {
+  const contexts = added.map((pattern) => pattern.context || {});
+  const genres = contexts.map((context) => (context.genreHints || []).map((g) => GENRE_PREFIX + g));
+  const contents = added.map((pattern) => pattern.contentIds || []);
+  const references = new References(items, [...genres, ...contents]);
+  return {
+    addedIds: ids(added),
+    embeddings: embeddings(added, codebook),
+    successRates: added.map((pattern) => rate(pattern.likedCount / pattern.watchedCount)),
+    sampleCounts: added.map((pattern) => pattern.watchedCount),
+    timesOfDay: numbers("TimeOfDay", contexts.map((context) => context.timeOfDay)),
+    daysOfWeek: numbers("DayOfWeek", contexts.map((context) => context.dayOfWeek)),
+    contentTypes: numbers("ContentType", contexts.map((context) => context.contentType)),
+    genreHints: references.lists(genres),
+    contentIds: references.lists(contents),
+    updatedIds: ids(updated),
+    newSuccessRates: updated.map((update) => rate(update.newSuccessRate)),
+    additionalSamples: updated.map((update) => update.additionalSamples),
+    removedIds: ids(removed.map((id) => ({ id }))),
+    names: references.names,
+  };
+}
+
+/** @param {{id: string}[]} entries */
+function ids(entries) {
+  return joined(entries.map((entry) => uuidBytes(entry.id)));
+}
+
+/** @param {number} fraction */
+function rate(fraction) {
+  return Math.round(fraction * RATE_STEPS);
+}
+
+/**
+ * @param {LearnedPattern[]} added
+ * @param {Codebook | null} codebook
+ */
+function embeddings(added, codebook) {
+  if (!added.length) return undefined;
+  const vectors = added.map((pattern) => pattern.embedding);
+  for (const size of codebook ? CODE_BYTES : []) {
+    const codes = vectors.map((vector) => codebook.encode(vector, size));
+    if (codes.every((code, row) => dot(codebook.decode(code), vectors[row]) >= CODE_COSINE_MIN)) {
+      const encoding = { case: "codes", value: joined(codes) };
+      return { encoding, codebookVersion: codebook.version };
+    }
+  }
+  return { encoding: { case: "int8", value: joined(vectors.map(writeInt8)) } };
+}
+
+/**
+ * One byte a word, or none at all if nothing is said.
+ *
+ * @param {string} name Of the enum.
+ * @param {(string | undefined)[]} said
+ */
+function numbers(name, said) {
+  const known = words(name);
+  const result = Uint8Array.from(said, (word) => {
+    const place = known.indexOf(word || "");
+    if (place < 0) throw new RangeError(`${word} is no ${name}`);
+    return place;
+  });
+  return result.some((place) => place > 0) ? result : undefined;
+}
+
+/** Names that have no ordinal get a place in the message; ordinals come after them. */
+class References {
+  /**
+   * @param {Items} items
+   * @param {string[][]} rows All that will be referred to.
+   */
+  constructor(items, rows) {
+    this.items = items;
+    /** @type {Map<string, number>} */
+    this.places = new Map();
+    for (const row of rows) {
+      for (const name of row) {
+        if (items.ordinalOf(name) === undefined && !this.places.has(name)) {
+          this.places.set(name, this.places.size);
+        }
+      }
+    }
+  }
+
+  get names() {
+    return Array.from(this.places.keys());
+  }
+
+  /** @param {string[][]} rows */
+  lists(rows) {
+    if (!rows.some((row) => row.length)) return undefined;
+    const references = [];
+    for (const row of rows) for (const name of row) references.push(int64(this.to(name)));
+    return { counts: Uint8Array.from(rows, (row) => row.length), references };
+  }
+
+  /** @param {string} name */
+  to(name) {
+    const place = this.places.get(name);
+    return place === undefined ? this.places.size + this.items.ordinalOf(name) : place;
+  }
+}
