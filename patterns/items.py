@@ -86,7 +86,7 @@ def load(alias: str, previous: ItemTable | None = None) -> ItemTable:
 
     One statement for each 50,000 of them, and one if there are none.
     """
-    table = previous or ItemTable()
+    table = ItemTable() if previous is None else previous
     for rows in batches_above(alias, table.last_ordinal):
         table = table.extended(rows)
     return table

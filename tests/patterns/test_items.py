@@ -169,8 +169,9 @@ def _until_somebody_waits_for_the_lock() -> None:
     for _ in range(6000):
         with connections["default"].cursor() as cursor:
             cursor.execute(
-                "SELECT count(*) FROM pg_locks "
-                "WHERE locktype = 'advisory' AND NOT granted"
+                "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database "
+                "WHERE locktype = 'advisory' AND NOT granted "
+                "AND datname = current_database()"
             )
             if cursor.fetchone()[0]:
                 return
