@@ -125,6 +125,16 @@ class SigningKeyMissing(ConstellationError):
     message = "BUNDLE_SIGNING_KEY is unset, and no key can be kept: {problem}."
 
 
+class SigningKeyDamaged(ConstellationError):
+    code = "signing_key_damaged"
+    http_status = HTTPStatus.INTERNAL_SERVER_ERROR
+    grpc_status = "DATA_LOSS"
+    message = (
+        "{path} doesn't hold the signing keys that it should. Restore it from a "
+        "backup: TVs know the public keys of those, and no others."
+    )
+
+
 class BundleUnknown(ConstellationError):
     code = "bundle_unknown"
     http_status = HTTPStatus.NOT_FOUND

@@ -6,10 +6,13 @@ Only whoever publishes reads them. Web processes serve what was signed.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import secrets
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +20,12 @@ import structlog
 from django.conf import settings
 
 from federation.bundles import serving
-from federation.bundles.signing import KEY_BYTES, KeyRing, SigningKey
+from federation.bundles.signing import KEY_BYTES, KeyRing, KeyStatus, SigningKey
 from federation.exceptions import (
     KeysFromEnvironment,
     NextKeyMissing,
     NextKeyNotAnnounced,
+    SigningKeyDamaged,
     SigningKeyMissing,
     SigningKeyUnknown,
 )
@@ -52,11 +56,16 @@ def ring() -> KeyRing:
     """Give the keys of this installation; the first of them is made when missing.
 
     Raises ``SigningKeyUnknown`` if TVs know others: a process with a home of its own
-    must not publish what no TV would believe. The environment's word is taken.
+    must not publish what no TV would believe, nor one whose home was restored from
+    before a rotation. The environment's word is taken.
     """
     found = held()
     if not settings.BUNDLE_SIGNING_KEY:
-        announced = [key.key_id for key in serving.announced_keys(CONTROL_ALIAS)]
+        announced = [
+            key.key_id
+            for key in serving.announced_keys(CONTROL_ALIAS)
+            if key.status != KeyStatus.FORMER
+        ]
         if announced and found.current.key_id not in announced:
             raise SigningKeyUnknown(
                 key_id=found.current.key_id, known=", ".join(announced)
@@ -80,10 +89,10 @@ def new_seed() -> str:
 
 def announce() -> KeyRing:
     """Make the next key, which every manifest from now on names; once is enough."""
-    seeds = _kept_seeds()
-    if seeds.following is None:
-        seeds = replace(seeds, following=new_seed())
-        _keep(seeds)
+    with _rotating() as seeds:
+        if seeds.following is None:
+            seeds = replace(seeds, following=new_seed())
+            _write(seeds)
     return seeds.ring()
 
 
@@ -93,22 +102,23 @@ def switch() -> KeyRing:
     Raises ``NextKeyMissing``, or ``NextKeyNotAnnounced`` while no manifest that is out
     names the next key: TVs could not know it.
     """
-    seeds = _kept_seeds()
-    if seeds.following is None:
-        raise NextKeyMissing()
-    following = _key(seeds.following)
-    announced = {key.key_id for key in serving.announced_keys(CONTROL_ALIAS)}
-    if following.key_id not in announced:
-        raise NextKeyNotAnnounced(key_id=following.key_id)
-    seeds = Seeds(current=seeds.following, former=(seeds.current, *seeds.former))
-    _keep(seeds)
+    with _rotating() as seeds:
+        if seeds.following is None:
+            raise NextKeyMissing()
+        following = _key(seeds.following)
+        announced = {key.key_id for key in serving.announced_keys(CONTROL_ALIAS)}
+        if following.key_id not in announced:
+            raise NextKeyNotAnnounced(key_id=following.key_id)
+        seeds = Seeds(current=seeds.following, former=(seeds.current, *seeds.former))
+        _write(seeds)
     return seeds.ring()
 
 
 def retire() -> KeyRing:
     """Forget the former keys: TVs that know no other refuse what comes."""
-    seeds = replace(_kept_seeds(), former=())
-    _keep(seeds)
+    with _rotating() as seeds:
+        seeds = replace(seeds, former=())
+        _write(seeds)
     return seeds.ring()
 
 
@@ -123,48 +133,81 @@ def _seeds() -> Seeds:
             following=settings.BUNDLE_SIGNING_KEY_NEXT,
             former=tuple(settings.BUNDLE_SIGNING_KEY_FALLBACKS),
         )
-    path = _path()
     try:
-        if not path.exists():
-            log.info("a signing key was made", path=str(path))
-            _write(path, Seeds(current=new_seed()), is_new=True)
-        kept = json.loads(path.read_text())
+        if not _path().exists():
+            with _locked():
+                _make_first()
+        text = _path().read_text()
     except OSError as exc:
         raise SigningKeyMissing(problem=str(exc)) from exc
-    return Seeds(kept["current"], kept["next"], tuple(kept["former"]))
+    return _read(text)
 
 
-def _kept_seeds() -> Seeds:
+@contextmanager
+def _rotating() -> Iterator[Seeds]:
+    """Give the keys to whoever changes them, one at a time."""
     if settings.BUNDLE_SIGNING_KEY:
         raise KeysFromEnvironment()
-    return _seeds()
+    _seeds()  # makes the first, or says why there can be none
+    with _locked():
+        yield _seeds()
 
 
-def _keep(seeds: Seeds) -> None:
-    _write(_path(), seeds, is_new=False)
+def _make_first() -> None:
+    if not _path().exists():  # nobody was faster
+        _write(Seeds(current=new_seed()))
+        log.info("a signing key was made", path=str(_path()))
 
 
 def _path() -> Path:
     return Path(settings.CONSTELLATION_HOME) / FILE_NAME
 
 
-def _write(path: Path, seeds: Seeds, *, is_new: bool) -> None:
-    """Write whole or not at all; a new file never replaces another's."""
+@contextmanager
+def _locked() -> Iterator[None]:
+    """One writer at a time, of all processes of this home."""
+    path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_text(
-        json.dumps(
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _read(text: str) -> Seeds:
+    try:
+        kept = json.loads(text)
+        seeds = Seeds(kept["current"], kept["next"], tuple(kept["former"]))
+        seeds.ring()
+    # Without its cause, which would repeat what is in the file.
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SigningKeyDamaged(path=str(_path())) from None
+    return seeds
+
+
+def _write(seeds: Seeds) -> None:
+    """Write whole or not at all, and for good: a lost key is a lost fleet."""
+    path = _path()
+    # Only its owner may read what it makes.
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}.")
+    with open(handle, "w") as file:
+        json.dump(
             {
                 "current": seeds.current,
                 "next": seeds.following,
                 "former": list(seeds.former),
-            }
+            },
+            file,
         )
-    )
-    if is_new:
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
-    else:
-        draft.replace(path)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Have the disk keep the name of a new file too."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

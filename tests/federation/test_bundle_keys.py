@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -14,11 +17,12 @@ from django.core.management.base import CommandError
 from constellation.v1 import bundle_pb2
 from constellation_site import environment
 from federation.bundles import keys, signing
-from federation.bundles.signing import KeyStatus
+from federation.bundles.signing import KeyRing, KeyStatus
 from federation.exceptions import (
     KeysFromEnvironment,
     NextKeyMissing,
     NextKeyNotAnnounced,
+    SigningKeyDamaged,
     SigningKeyMissing,
     SigningKeyUnknown,
 )
@@ -73,8 +77,51 @@ def test_only_its_owner_may_read_it(home):
     keys.ring()
     keys.announce()
 
-    (kept,) = home.iterdir()
+    kept = home / "bundle_keys.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    # Nor is there a draft of it that somebody could.
+    assert {each.name for each in home.iterdir()} == {kept.name, "bundle_keys.lock"}
+
+
+@pytest.mark.parametrize("step", [keys.held, keys.announce])
+def test_whoever_starts_at_once_has_the_same_keys(step):
+    found = at_once(step)
+
+    assert len({json.dumps(statuses(ring), sort_keys=True) for ring in found}) == 1
+    assert statuses(keys.held()) == statuses(found[0])
+
+
+def at_once(step: Callable[[], KeyRing], times: int = 8) -> list[KeyRing]:
+    barrier = Barrier(times)
+
+    def take_it() -> KeyRing:
+        barrier.wait()
+        return step()
+
+    with ThreadPoolExecutor(times) as pool:
+        return [each.result() for each in [pool.submit(take_it) for _ in range(times)]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"current": null, "next": null, "former": []}',
+        '{"current": "c2hvcnQ=", "next": null, "former": []}',
+        f'{{"current": "{SEED}", "next": null, "former": ["x"]}}',
+    ],
+)
+def test_a_damaged_file_is_neither_used_nor_replaced(home, text):
+    home.mkdir()
+    (home / "bundle_keys.json").write_text(text)
+
+    for step in (keys.ring, keys.announce):
+        with pytest.raises(SigningKeyDamaged, match=r"bundle_keys\.json"):
+            step()
+
+    assert (home / "bundle_keys.json").read_text() == text
 
 
 def test_the_environment_comes_first(settings, home):
@@ -125,6 +172,19 @@ def test_a_process_with_another_key_does_not_publish(settings, tmp_path):
     settings.CONSTELLATION_HOME = tmp_path / "another"
 
     with pytest.raises(SigningKeyUnknown, match="set BUNDLE_SIGNING_KEY"):
+        keys.ring()
+
+
+def test_a_home_from_before_a_rotation_does_not_publish(home):
+    put_out("default", version=1, ring=keys.ring())
+    before = (home / "bundle_keys.json").read_text()
+    keys.announce()
+    put_out("default", version=2, ring=keys.ring())
+    keys.switch()
+    put_out("default", version=3, ring=keys.ring())
+    (home / "bundle_keys.json").write_text(before)
+
+    with pytest.raises(SigningKeyUnknown):
         keys.ring()
 
 
