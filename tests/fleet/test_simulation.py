@@ -20,12 +20,14 @@ from django.core.management import CommandError, call_command
 
 from fleet import parallel, rounds, simulation
 from fleet.brain import Brain
-from fleet.client import SyncResult
+from fleet.client import PROTOBUF, SyncResult
 from fleet.errors import FleetError
 from fleet.simulation import Options
 from fleet.synthetic import Plan, SyntheticFleet
 from fleet.tally import Tally
+from tests.fleet.codebooks import codebook_body
 from tests.fleet.patterns import direction
+from tests.fleet.press import OTHER_PUBLIC, PUBLIC
 from tests.fleet.vega import KEY, Fault, Vega
 from tests.running import wait_for
 
@@ -50,8 +52,10 @@ LIFT_KEYS = {
 
 
 @pytest.fixture
-def options(vega: Vega) -> Options:
-    return Options(server=vega.url, enrolment_key=KEY, tvs=6, syncs=2, threads=3)
+def options(vega: Vega, wire: str) -> Options:
+    return Options(
+        server=vega.url, enrolment_key=KEY, tvs=6, syncs=2, threads=3, wire=wire
+    )
 
 
 @pytest.fixture
@@ -156,6 +160,51 @@ def test_failing_tv_is_counted_and_the_others_go_on(vega, options):
     assert report.tally.errors == {"batch_full": 1}
     assert report.tally.examples == {"batch_full": "403 Full."}
     assert report.tally.sync_count == 11
+
+
+def test_wire_is_chosen_and_told(vega, capsys, wire):
+    simulate(vega, "--json", "--wire", wire)
+
+    assert orjson.loads(capsys.readouterr().out)["wire"] == wire
+    assert {seen.is_binary for seen in vega.syncs} == {wire == PROTOBUF}
+
+
+def test_binary_fleet_fetches_its_codebook_once(vega, options):
+    vega.codebooks = {1: codebook_body(1)}
+    vega.publish(5)
+
+    report = simulation.run(replace(options, wire=PROTOBUF))
+
+    assert report.errors == 0
+    assert sorted(vega.fetched) == ["codebooks/1", "publications/5/manifest"]
+
+
+def test_kept_fleet_has_its_bundles_when_it_comes_back(vega, options, tmp_path):
+    vega.codebooks = {1: codebook_body(1)}
+    vega.publish(5)
+    kept = replace(options, wire=PROTOBUF, state=tmp_path / "fleet")
+
+    simulation.run(kept)
+    simulation.run(kept)
+
+    assert vega.fetched.count("codebooks/1") == 1
+
+
+def test_only_keys_that_are_given_are_trusted(vega, capsys):
+    vega.codebooks = {1: codebook_body(1)}
+    vega.publish(5)
+
+    simulate(vega, "--wire", PROTOBUF, "--bundle-key", PUBLIC.hex())
+    with pytest.raises(CommandError, match="syncs failed"):
+        simulate(vega, "--wire", PROTOBUF, "--bundle-key", OTHER_PUBLIC.hex())
+
+    assert "bundle_untrusted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["", "ab", "no key"])
+def test_key_that_is_none_is_refused(vega, key):
+    with pytest.raises(CommandError, match="--bundle-key"):
+        simulate(vega, "--bundle-key", key)
 
 
 def test_what_does_not_fit_one_sync_follows_in_more(vega, options):
