@@ -19,9 +19,9 @@ CODE_BYTES = 40
 #: For a delta with a pattern that the shorter code describes badly.
 LONGEST_CODE_BYTES = 48
 
-#: Below it a code describes another taste than the household's: one pattern of MovieLens
-#: in 700 at 40 bytes, one in 10,000 at 48. All vectors of a delta are written alike, so
-#: its neighbours pay for such a pattern, eightfold if it takes int8.
+#: Below it a code describes another taste than the household's: one pattern of
+#: MovieLens in 700 at 40 bytes, one in 10,000 at 48. All vectors of a delta are written
+#: alike, so its neighbours pay for such a pattern, eightfold if it takes int8.
 CODE_COSINE_MIN = 0.85
 
 INT8_MAX = 127
