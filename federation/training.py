@@ -65,7 +65,12 @@ def for_result(
     codebook = train_codebook(
         result.embeddings,
         np.array([pattern.mass for pattern in result.patterns], dtype=np.float32),
-        spread_of(patterns, cells.centroids, nearest_cell_rows(patterns, cells)),
+        spread_of(
+            patterns,
+            cells.centroids,
+            nearest_cell_rows(patterns, cells),
+            sample.device_numbers()[:SPREAD_PATTERNS],
+        ),
     )
     version = newest.version + 1 if newest else 1
     return NewCodebook(

@@ -3,7 +3,7 @@
 Replies carry cells, deltas carry patterns, which lie about the cells; a codebook has to
 describe both. Patterns themselves are no training data: a centroid could be a piece of
 one household's. So patterns are made up: cells, with noise of the covariance that all
-sampled patterns together have about their cells.
+sampled patterns together have about their cells, no direction of it being one TV's.
 
 The quantiser is a residual one (Barnes, Rizvi and Nasrabadi 1996) within groups of
 dimensions, as product quantisation has them (Jégou, Douze and Schmid 2011,
@@ -32,6 +32,7 @@ from .codebook import (
     Codebook,
     nearest_centroids,
 )
+from .dominance import shared_covariance
 from .errors import KernelInputError
 
 #: Patterns that are made up for each cell, and least and most in all: more gain nothing
@@ -58,14 +59,18 @@ _TINY = float(np.finfo(np.float32).tiny)
 class Spread:
     """How patterns lie about their cells, all cells together."""
 
-    #: Mean of ``r rᵀ`` over the differences r of pattern and cell. (384, 384)
+    #: About the mean of ``r rᵀ`` over the differences r of pattern and cell; see
+    #: ``shared_covariance``. (384, 384)
     covariance: Float64Array
     #: Quantiles of ``|r|²`` as multiples of its mean, from the least to the most. (65,)
     energies: Float64Array
 
 
 def spread_of(
-    patterns: Float32Array, cells: Float32Array, nearest: Int64Array
+    patterns: Float32Array,
+    cells: Float32Array,
+    nearest: Int64Array,
+    tvs: Int64Array | None = None,
 ) -> Spread:
     """Measure how patterns lie about their cells.
 
@@ -77,6 +82,8 @@ def spread_of(
         Unit vectors.
     nearest : ndarray of shape (n,), int64
         The row of each pattern's cell.
+    tvs : ndarray of shape (n,), int64, default None
+        Which TV each pattern is from, by any numbers; None if each is from another.
 
     Returns
     -------
@@ -89,7 +96,9 @@ def spread_of(
     mean = max(float(energies.mean()), _TINY)
     steps = np.linspace(0, 1, _ENERGY_STEPS + 1)
     return Spread(
-        covariance=apart.T @ apart / len(patterns),
+        covariance=shared_covariance(
+            apart, np.arange(len(apart)) if tvs is None else tvs
+        ),
         energies=np.quantile(energies, steps) / mean,
     )
 

@@ -26,7 +26,6 @@ from federation.kernels.codebook_training import (
 )
 from tests.federation.kernels.planting import around, directions
 
-
 #: Every cell is as common as every other.
 ONES = np.ones(40, np.float32)
 
@@ -220,15 +219,13 @@ def test_patterns_without_spread_are_enough():
     assert cosines(cells, read).min() > 0.99
 
 
-def test_spread_is_that_of_the_differences(planted):
+def test_spread_is_as_wide_as_the_differences(planted):
     cells, patterns, nearest = planted
 
     spread = spread_of(patterns, cells, nearest)
 
-    expected = np.zeros((384, 384))
-    for pattern, cell in zip(patterns.astype(np.float64), cells[nearest], strict=True):
-        expected += np.outer(pattern - cell, pattern - cell) / len(patterns)
-    np.testing.assert_allclose(spread.covariance, expected, atol=1e-9)
+    distances = ((patterns - cells[nearest]).astype(np.float64) ** 2).sum(axis=1)
+    assert np.trace(spread.covariance) == pytest.approx(distances.mean())
     assert spread.energies[0] <= 1 <= spread.energies[-1]
 
 
@@ -258,6 +255,26 @@ def test_training_cannot_tell_patterns_from_their_mirror_images(planted):
     spread = spread_of(patterns, cells, nearest)
     np.testing.assert_allclose(mirrored.covariance, spread.covariance, atol=1e-9)
     np.testing.assert_allclose(mirrored.energies, spread.energies, atol=1e-5)
+
+
+def test_a_tv_apart_from_all_others_leaves_no_trace(planted):
+    """Not even where it lies: no direction of the codebook is its own."""
+    cells, patterns, nearest = planted
+    rng = np.random.default_rng(6)
+    apart = unit(rng.standard_normal((1, 384)))
+    own = unit(cells[[3] * 40] + 0.6 * apart + 0.002 * rng.standard_normal((40, 384)))
+    # 300 TVs with four patterns each, and one.
+    tvs = np.concatenate([np.arange(1200) // 4, np.full(40, 300)])
+    everybody = np.concatenate([patterns, own])
+    cells_of_all = np.concatenate([nearest, np.full(40, 3)])
+
+    spread = spread_of(everybody, cells, cells_of_all, tvs)
+
+    direction = unit((own - cells[3]).mean(axis=0, keepdims=True))[0]
+    found = train_codebook(cells, ONES, spread)
+    basis = found.basis * found.basis_scales[:, None]
+    # Any direction has about 0.2 with some of 256; with its own it had 0.8.
+    assert np.abs(basis @ direction).max() < 0.4
 
 
 def test_cells_without_mass_are_not_chosen(planted):
