@@ -19,6 +19,7 @@ from federation.models import Bundle, BundlePayload, Publication
 from patterns.models import Content
 from sync import ranges
 from sync.exceptions import RangeNotSatisfiable
+from sync.views import bundles
 from tests.federation.bundling import KEY, OTHER_KEY, make, put_out
 
 pytestmark = pytest.mark.django_db(
@@ -211,6 +212,26 @@ def test_there_is_nothing_for_readers_of_json(client, made):
     response = client.get(PATTERNS, headers={"accept": "application/json"})
 
     assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json"])
+def test_options_are_told_in_json(client, made, accept):
+    response = client.options(PATTERNS, headers={"accept": accept})
+
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/json"
+    assert response.json()["renders"][0] == "application/protobuf"
+    assert response["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete"])
+def test_nothing_can_be_changed(client, made, method):
+    response = getattr(client, method)(PATTERNS)
+
+    assert (response.status_code, response.json()["code"]) == (
+        405,
+        "method_not_allowed",
+    )
 
 
 # Conditions
@@ -437,6 +458,24 @@ def test_the_control_database_is_asked_last(client):
     put_out("default")
 
     assert client.get(PATTERNS).status_code == 200
+
+
+def test_what_is_nowhere_is_not_looked_for_on_every_shard(
+    client, settings, monkeypatch, django_assert_num_queries
+):
+    """Anybody may ask for it, as often as they like."""
+    settings.SHARD_IDS = {0, 1, 2}
+    monkeypatch.setattr(bundles, "SHARDS_ASKED", 1)
+    put_out("default", "shard_000", "shard_001", "shard_002")
+
+    with (
+        django_assert_num_queries(0, using="shard_001"),
+        django_assert_num_queries(0, using="shard_002"),
+        django_assert_num_queries(1, using="default"),
+    ):
+        response = client.get("/api/v1/publications/17/patterns")
+
+    assert response.status_code == 404
 
 
 def test_a_shard_that_is_down_does_not_hide_what_others_have(client, deneb, settings):
