@@ -7,6 +7,7 @@ rows read. Requests that arrive meanwhile are answered from the version before.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import NotRequired, TypedDict
@@ -84,11 +85,17 @@ class LoadedPublication:
         return self.cells[nearest]
 
 
-def current(shard_alias: str, *, at_least: int = 0) -> LoadedPublication:
+def current(
+    shard_alias: str,
+    *,
+    at_least: int = 0,
+    prepare: Callable[[LoadedPublication], object] | None = None,
+) -> LoadedPublication:
     """Give the shard's current publication, read anew when its pointer has moved.
 
     ``at_least`` is the version that the TV holds, which it may have from another
     process: what it gets is not older, unless the shard itself fell behind.
+    ``prepare`` is called with a version that was just read, before anybody gets it.
     """
     pointer = selectors.pointer(shard_alias)
     loaded = _loaded.get(shard_alias)
@@ -108,6 +115,8 @@ def current(shard_alias: str, *, at_least: int = 0) -> LoadedPublication:
             loaded = _held_for_another_shard(pointer) or _load(
                 shard_alias, pointer, before=loaded
             )
+            if prepare is not None:
+                prepare(loaded)
             _loaded[shard_alias] = loaded
         return loaded
     finally:

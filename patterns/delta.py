@@ -28,7 +28,11 @@ from patterns.exceptions import (
 SAMPLE_COUNT_MAX = 2**63 - 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# What a delta is made of isn't frozen: a sync makes dozens of these, and frozen ones
+# take three times as long to make. Nobody changes them all the same.
+
+
+@dataclass(kw_only=True, slots=True)
 class Context:
     """The circumstances of a pattern: codes of ``patterns/context.py``."""
 
@@ -39,7 +43,7 @@ class Context:
     content_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(kw_only=True, slots=True, eq=False)
 class PatternAddition:
     """A pattern as the TV has it now; it replaces one with the same id."""
 
@@ -53,7 +57,7 @@ class PatternAddition:
     code: tuple[int, bytes] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class PatternUpdate:
     """More samples of a pattern that is stored already."""
 

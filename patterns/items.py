@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 
 from django.db import connections
@@ -49,6 +49,13 @@ class ItemTable:
         if not 0 < ordinal <= self.last_ordinal:
             return None
         return self._names.by_ordinal[ordinal]
+
+    def names_of(self, ordinals: Sequence[int]) -> list[str | None]:
+        """Tell whose ordinals several numbers are."""
+        if ordinals and min(ordinals) > 0 and max(ordinals) <= self.last_ordinal:
+            by_ordinal = self._names.by_ordinal
+            return [by_ordinal[ordinal] for ordinal in ordinals]
+        return [self.name_of(ordinal) for ordinal in ordinals]
 
     def extended(self, rows: Iterable[tuple[int, str]]) -> ItemTable:
         """Make a table with more items: (ordinal, name), ascending, above the last."""

@@ -8,6 +8,7 @@ from federation import publication as publications
 from federation.publication import LoadedPublication
 from shards import reaching
 from shards.databases import shard_alias
+from sync.protobuf import columns
 
 #: Gives the publication; the argument is the version that the TV holds, or 0.
 PublicationSource = Callable[[int], LoadedPublication]
@@ -29,6 +30,9 @@ class CurrentPublication:
         if self._loaded is None:
             with reaching.shard(self._shard_id):
                 self._loaded = publications.current(
-                    shard_alias(self._shard_id), at_least=held_version
+                    shard_alias(self._shard_id),
+                    at_least=held_version,
+                    # By the one that reads it, while others are answered from the old.
+                    prepare=columns.of,
                 )
         return self._loaded

@@ -6,9 +6,9 @@ patterns carries 3,840 numbers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import numpy as np
 from django.db.models import IntegerChoices
@@ -105,6 +105,25 @@ def uuid_bytes(value: bytes | None, field: str) -> UUID:
         return UUID(bytes=value)
     problem = "missing" if value is None else f"it has {len(value)} bytes"
     refuse(field, problem, f"a UUID, as {UUID_BYTES} bytes")
+
+
+def uuids(several: Iterable[bytes]) -> list[UUID]:
+    """Read UUIDs of 16 bytes each.
+
+    As ``UUID(bytes=...)`` does, in a third of the time: a sync has dozens.
+    """
+    return [_uuid_of(int.from_bytes(each)) for each in several]
+
+
+def _uuid_of(number: int) -> UUID:
+    made = UUID.__new__(UUID)
+    _set_int(made, number)
+    _set_is_safe(made, SafeUUID.unknown)
+    return made
+
+
+_set_int: Callable[[UUID, int], None] = vars(UUID)["int"].__set__
+_set_is_safe: Callable[[UUID, SafeUUID], None] = vars(UUID)["is_safe"].__set__
 
 
 def whole_number(value: Any, field: str, *, at_least: int, at_most: int) -> int:

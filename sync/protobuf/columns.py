@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from threading import Lock
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,6 +27,9 @@ SCORE_STEPS = 65535
 #: Steps of a mass each time it doubles.
 MASS_STEPS = 8
 MASS_MAX = 255
+
+#: With fewer targets, a target and one of two thousand links are one int32.
+INT32_TARGETS = 1 << 20
 
 _OrdinalOf = Callable[[str], int | None]
 
@@ -66,35 +70,41 @@ class LinkTable:
 
     #: The row of each content.
     rows: dict[str, int]
-    #: The ordinals of these contents, and of those they lead to.
-    ordinals: dict[str, int]
-    #: The ordinal of each row. int64, shape (n,)
+    #: Its ordinal. int64, shape (n,)
     sources: NDArray[np.int64]
-    #: What it takes as a varint. uint8, shape (n,)
+    #: What that takes as a varint. uint8, shape (n,)
     source_bytes: NDArray[np.uint8]
-    #: Where it leads, strongest first; 0 where there are no more. int64, shape (n, 10)
-    related: NDArray[np.int64]
+    #: Ordinals of all that links lead to, ascending, behind a zero. int64, shape (t,)
+    targets: NDArray[np.int64]
+    #: The place of each content in ``targets``.
+    target_places: dict[str, int]
+    #: Where a content leads, strongest first, as places in ``targets``; 0 where there
+    #: is nothing more. int32 (int64 from a million targets on), shape (n, 10)
+    related: NDArray[np.signedinteger[Any]]
     #: uint8, shape (n, 10)
     weights: NDArray[np.uint8]
 
     @classmethod
     def of(cls, publication: LoadedPublication) -> LinkTable:
-        links = publication.links
-        ordinals = _ordinals_of_links(publication)
-        names = [name for name in links if name in ordinals]
-        width = max(map(len, links.values()), default=0)
-        related = np.zeros((len(names), width), dtype=np.int64)
-        weights = np.zeros((len(names), width))
-        for row, name in enumerate(names):
+        links, ordinal_of = publication.links, publication.items.ordinal_of
+        sources = {name: o for name in links if (o := ordinal_of(name))}
+        found = {to for related in links.values() for to, _ in related}
+        by_ordinal = sorted((o, name) for name in found if (o := ordinal_of(name)))
+        places = {name: place for place, (_, name) in enumerate(by_ordinal, start=1)}
+        shape = len(sources), max(map(len, links.values()), default=0)
+        kind = np.int32 if len(places) < INT32_TARGETS else np.int64
+        related, weights = np.zeros(shape, dtype=kind), np.zeros(shape)
+        for row, name in enumerate(sources):
             count = len(links[name])
-            related[row, :count] = [ordinals.get(to, 0) for to, _ in links[name]]
+            related[row, :count] = [places.get(to, 0) for to, _ in links[name]]
             weights[row, :count] = [weight for _, weight in links[name]]
-        sources = np.array([ordinals[name] for name in names], dtype=np.int64)
+        ordinals = np.array(list(sources.values()), dtype=np.int64)
         return cls(
-            rows={name: row for row, name in enumerate(names)},
-            ordinals=ordinals,
-            sources=sources,
-            source_bytes=_varint_bytes(sources),
+            rows={name: row for row, name in enumerate(sources)},
+            sources=ordinals,
+            source_bytes=_varint_bytes(ordinals),
+            targets=np.array([0, *(o for o, _ in by_ordinal)], dtype=np.int64),
+            target_places=places,
             related=related,
             weights=fractions(weights),
         )
@@ -160,13 +170,6 @@ def _prepare(publication: LoadedPublication) -> Columns:
             for region in {*publication.trends, GLOBAL_REGION}
         },
     )
-
-
-def _ordinals_of_links(publication: LoadedPublication) -> dict[str, int]:
-    ordinal_of = publication.items.ordinal_of
-    links = publication.links
-    names = {*links, *(to for related in links.values() for to, _ in related)}
-    return {name: ordinal for name in names if (ordinal := ordinal_of(name))}
 
 
 def _varint_bytes(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:

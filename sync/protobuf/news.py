@@ -29,16 +29,13 @@ def write(reply: sync_pb2.SyncReply, news: GlobalNews, wishes: Wishes) -> None:
     message = reply.global_news
     message.MergeFromString(prepared.trending_of(news.region))
     _write_similar(message.similar, news, wishes, prepared)
-    if not wishes.is_compact:
-        picked = links.pick(news, prepared.links, leave_out_named=False)
-        links.write(message.links, picked)
-        return
-    picked = links.pick(news, prepared.links, leave_out_named=True)
     limit = None
-    if wishes.embedding_encoding is EmbeddingEncoding.CODES:
-        _shorten_codes(reply, len(news.similar))
-        limit = COMPACT_LIMIT_BYTES - reply.ByteSize()
-    links.write(message.links, picked, limit_bytes=limit)
+    if wishes.is_compact and wishes.embedding_encoding is EmbeddingEncoding.CODES:
+        limit = COMPACT_LIMIT_BYTES - _with_codes_that_fit(reply, len(news.similar))
+    picked = links.pick(
+        news, prepared.links, left_out=news.named if wishes.is_compact else ()
+    )
+    links.write(message.links, picked, prepared.links, limit_bytes=limit)
 
 
 def embedding_block(
@@ -62,7 +59,7 @@ def _write_similar(
     if len(rows) == 0:
         return
     ids = news.publication.cells[rows]
-    message.id_deltas.extend(np.diff(ids, prepend=0).tolist())
+    message.id_deltas.extend(links.deltas(ids).tolist())
     _write_embeddings(message.embeddings, news, wishes)
     message.success_rates = prepared.success_rates[rows].tobytes()
     message.masses = prepared.masses[rows].tobytes()
@@ -90,14 +87,18 @@ def _write_embeddings(
     message.codebook_version = wishes.codebook_version
 
 
-def _shorten_codes(reply: sync_pb2.SyncReply, count: int) -> None:
-    """Leave out the last stages of codes until the reply fits; a prefix is a code."""
+def _with_codes_that_fit(reply: sync_pb2.SyncReply, count: int) -> int:
+    """Leave out the last stages of codes until the reply fits; return its bytes.
+
+    The beginning of a code is a code as well.
+    """
     message = reply.global_news.similar.embeddings
-    while reply.ByteSize() > COMPACT_LIMIT_BYTES:
+    while (size := reply.ByteSize()) > COMPACT_LIMIT_BYTES and count:
         rows = np.frombuffer(message.codes, dtype=np.uint8).reshape(count, -1)
         if rows.shape[1] <= CODE_STEP_BYTES:
-            return
+            break
         message.codes = rows[:, :-CODE_STEP_BYTES].tobytes()
+    return size
 
 
 def _unless_silent(column: NDArray[np.uint8]) -> bytes:

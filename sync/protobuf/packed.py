@@ -7,6 +7,7 @@ as if it stood in the lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from uuid import UUID
 
 from django.conf import settings
@@ -46,7 +47,7 @@ def read(
     return (
         _additions(message, added, publication),
         _updates(message, updated),
-        tuple(UUID(bytes=each) for each in removed),
+        tuple(fields.uuids(removed)),
     )
 
 
@@ -56,10 +57,10 @@ def _additions(
     publication: Callable[[], LoadedPublication],
 ) -> tuple[PatternAddition, ...]:
     count = len(ids)
-    paths = [f"delta.patterns_added[{i}]" for i in range(count)]
+    paths = _paths("delta.patterns_added[{}]", count)
     sent = vectors.of_column(
         message.embeddings,
-        [f"{path}.embedding" for path in paths],
+        _paths("delta.patterns_added[{}].embedding", count),
         publication=publication,
     )
     rates = _rates(message.success_rates, paths, "success_rates", "success_rate")
@@ -70,18 +71,28 @@ def _additions(
     ):
         for number, path in zip(sample_counts, paths, strict=True):
             rules.sample_count(number, path)
-    contexts = _contexts(message, paths, publication)
+    contexts = _contexts(
+        message, _paths("delta.patterns_added[{}].context", count), publication
+    )
     _check_distinct(ids, "delta.patterns_added[{}].id")
     return tuple(
         PatternAddition(
-            id=UUID(bytes=ids[i]),
-            embedding=sent.rows[i],
-            success_rate=rates[i],
-            sample_count=sample_counts[i],
-            context=contexts[i],
-            code=sent.codes[i],
+            id=pattern_id,
+            embedding=row,
+            success_rate=rate,
+            sample_count=number,
+            context=context,
+            code=code,
         )
-        for i in range(count)
+        for pattern_id, row, rate, number, context, code in zip(
+            fields.uuids(ids),
+            sent.rows,
+            rates,
+            sample_counts,
+            contexts,
+            sent.codes,
+            strict=True,
+        )
     )
 
 
@@ -90,7 +101,6 @@ def _contexts(
     paths: Sequence[str],
     publication: Callable[[], LoadedPublication],
 ) -> list[Context]:
-    paths = [f"{path}.context" for path in paths]
     times = _enums(message.times_of_day, paths, "times_of_day", TimeOfDay)
     days = _enums(message.days_of_week, paths, "days_of_week", DayOfWeek)
     types = _enums(message.content_types, paths, "content_types", ContentType)
@@ -99,20 +109,22 @@ def _contexts(
     contents = references.content_ids(message.content_ids, paths)
     return [
         Context(
-            time_of_day=times[i],
-            day_of_week=days[i],
-            content_type=types[i],
-            genre_hints=genres[i],
-            content_ids=contents[i],
+            time_of_day=time,
+            day_of_week=day,
+            content_type=kind,
+            genre_hints=genre_hints,
+            content_ids=content_ids,
         )
-        for i in range(len(paths))
+        for time, day, kind, genre_hints, content_ids in zip(
+            times, days, types, genres, contents, strict=True
+        )
     ]
 
 
 def _updates(
     message: pattern_pb2.PackedPatterns, ids: Sequence[bytes]
 ) -> tuple[PatternUpdate, ...]:
-    paths = [f"delta.patterns_updated[{i}]" for i in range(len(ids))]
+    paths = _paths("delta.patterns_updated[{}]", len(ids))
     rates = _rates(
         message.new_success_rates, paths, "new_success_rates", "new_success_rate"
     )
@@ -122,10 +134,10 @@ def _updates(
             rules.additional_samples(number, path)
     _check_distinct(ids, "delta.patterns_updated[{}].id")
     return tuple(
-        PatternUpdate(
-            id=UUID(bytes=each), new_success_rate=rate, additional_samples=number
+        PatternUpdate(id=pattern_id, new_success_rate=rate, additional_samples=number)
+        for pattern_id, rate, number in zip(
+            fields.uuids(ids), rates, samples, strict=True
         )
-        for each, rate, number in zip(ids, rates, samples, strict=True)
     )
 
 
@@ -145,7 +157,13 @@ def _ids(column: bytes, name: str) -> list[bytes]:
 
 
 def _check_distinct(ids: Sequence[bytes], path: str) -> None:
-    fields.distinct(ids, (path.format(i) for i in range(len(ids))))
+    fields.distinct(ids, _paths(path, len(ids)))
+
+
+@cache
+def _paths(path: str, count: int) -> Sequence[str]:
+    """Write paths for so many entries; count is within ``PATTERNS_PER_SYNC``."""
+    return tuple(path.format(i) for i in range(count))
 
 
 def _numbers(column: Sequence[int], count: int, name: str) -> list[int]:
@@ -184,10 +202,15 @@ def _enums(
             f"it has {len(column)} bytes",
             f"{len(paths)}, one for each of added_ids, or none",
         )
-    if max(column) > max(choices):
+    if max(column) > _last(choices):
         for code, path in zip(column, paths, strict=True):
             fields.code(code, f"{path}.{_FIELDS[name]}", choices)
     return column
+
+
+@cache
+def _last(choices: type[IntegerChoices]) -> int:
+    return max(choices)
 
 
 _FIELDS = {

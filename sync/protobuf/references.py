@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise, repeat
+from typing import cast
 
 from django.conf import settings
 
 from constellation.v1 import content_pb2
 from federation.publication import LoadedPublication
 from patterns.context import CONTENT_IDS_LIMIT, GENRE_HINTS_LIMIT, GENRE_PREFIX
-from patterns.items import ItemTable
 from sync import fields, rules
 
 _PACKED = "delta.packed"
@@ -29,83 +30,101 @@ class References:
         fields.check_length(len(names), f"{_PACKED}.names", at_most=most)
         self._names = list(names)
         self._publication = publication
-        self._items: ItemTable | None = None
 
     def genre_hints(
         self, column: content_pb2.ReferenceLists, paths: Sequence[str]
-    ) -> Sequence[Names]:
+    ) -> list[Names]:
         """Read the genres of each addition."""
-        rows = self._rows(column, paths, "genre_hints", at_most=GENRE_HINTS_LIMIT)
-        return [
-            rules.genre_hints(_genres(row, path), path)
-            for row, path in zip(rows, paths, strict=True)
-        ]
+        rows = _Rows(column, paths, "genre_hints", at_most=GENRE_HINTS_LIMIT)
+        items = self._items(rows)
+        if not all(map(str.startswith, items, repeat(GENRE_PREFIX))):
+            is_genre = [item.startswith(GENRE_PREFIX) for item in items]
+            fields.refuse(
+                rows.path(is_genre.index(False)),
+                "it is no genre",
+                f"items that begin with {GENRE_PREFIX}",
+            )
+        genres = [item[len(GENRE_PREFIX) :] for item in items]
+        return self._checked(rows.of(genres), paths, rules.genre_hints)
 
     def content_ids(
         self, column: content_pb2.ReferenceLists, paths: Sequence[str]
-    ) -> Sequence[Names]:
+    ) -> list[Names]:
         """Read the contents of each addition."""
-        rows = self._rows(column, paths, "content_ids", at_most=CONTENT_IDS_LIMIT)
-        return [
-            rules.content_ids(row, path) for row, path in zip(rows, paths, strict=True)
-        ]
+        rows = _Rows(column, paths, "content_ids", at_most=CONTENT_IDS_LIMIT)
+        return self._checked(rows.of(self._items(rows)), paths, rules.content_ids)
 
-    def _rows(
+    def _checked(
+        self,
+        rows: list[list[str]],
+        paths: Sequence[str],
+        check: Callable[[list[str], str], Names],
+    ) -> list[Names]:
+        """Check names that came along; published ones need no check."""
+        if self._names:
+            return list(map(check, rows, paths))
+        return list(map(tuple, map(dict.fromkeys, rows)))
+
+    def _items(self, rows: _Rows) -> list[str]:
+        references, names = rows.references, self._names
+        known = len(names)
+        if not references or max(references) < known:
+            return [names[each] for each in references]
+        table = self._publication().items
+        if known == 0:
+            items = table.names_of(references)
+        else:
+            items = [
+                names[each] if each < known else table.name_of(each - known)
+                for each in references
+            ]
+        if None in items:
+            place = items.index(None)
+            fields.refuse(
+                rows.path(place),
+                f"no item has the ordinal {references[place] - known}",
+                f"ordinals up to {table.last_ordinal}, or names",
+            )
+        return cast("list[str]", items)
+
+
+class _Rows:
+    """References of each addition, all of them in one list."""
+
+    def __init__(
         self,
         column: content_pb2.ReferenceLists,
         paths: Sequence[str],
         name: str,
         *,
         at_most: int,
-    ) -> list[list[str]]:
-        counts, references = column.counts or bytes(len(paths)), column.references
+    ) -> None:
+        counts = column.counts or bytes(len(paths))
         if len(counts) != len(paths):
             fields.refuse(
                 f"{_PACKED}.{name}.counts",
                 f"it has {len(counts)} bytes",
                 f"{len(paths)}, one for each of added_ids, or none",
             )
-        for count, path in zip(counts, paths, strict=True):
-            fields.check_length(count, f"{path}.{name}", at_most=at_most)
-        if len(references) != sum(counts):
+        if max(counts, default=0) > at_most:
+            for count, path in zip(counts, paths, strict=True):
+                fields.check_length(count, f"{path}.{name}", at_most=at_most)
+        if len(column.references) != sum(counts):
             fields.refuse(
                 f"{_PACKED}.{name}.references",
-                f"it has {len(references)} numbers",
+                f"it has {len(column.references)} numbers",
                 f"{sum(counts)}, the sum of counts",
             )
-        rest = iter(references)
-        return [
-            list(self._items_of(islice(rest, count), f"{path}.{name}"))
-            for count, path in zip(counts, paths, strict=True)
-        ]
+        self.references = list(column.references)
+        self._ends = [0, *accumulate(counts)]
+        self._paths = paths
+        self._name = name
 
-    def _items_of(self, references: Iterator[int], path: str) -> Iterator[str]:
-        names = self._names
-        for place, reference in enumerate(references):
-            if reference < len(names):
-                yield names[reference]
-            else:
-                yield self._item(reference - len(names), f"{path}[{place}]")
+    def of(self, items: list[str]) -> list[list[str]]:
+        """Share out what the references stand for."""
+        return [items[begin:end] for begin, end in pairwise(self._ends)]
 
-    def _item(self, ordinal: int, path: str) -> str:
-        if self._items is None:
-            self._items = self._publication().items
-        name = self._items.name_of(ordinal)
-        if name is None:
-            fields.refuse(
-                path,
-                f"no item has the ordinal {ordinal}",
-                f"ordinals up to {self._items.last_ordinal}, or names",
-            )
-        return name
-
-
-def _genres(items: Sequence[str], path: str) -> list[str]:
-    for place, item in enumerate(items):
-        if not item.startswith(GENRE_PREFIX):
-            fields.refuse(
-                f"{path}.genre_hints[{place}]",
-                "it is no genre",
-                f"items that begin with {GENRE_PREFIX}",
-            )
-    return [item.removeprefix(GENRE_PREFIX) for item in items]
+    def path(self, place: int) -> str:
+        """Tell what a reference would be called in the lists."""
+        row = bisect_right(self._ends, place) - 1
+        return f"{self._paths[row]}.{self._name}[{place - self._ends[row]}]"

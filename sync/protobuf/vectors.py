@@ -110,7 +110,8 @@ def _coded(
     rows = codebook.decode(_as_code(data).reshape(count, -1))
     size = len(data) // count
     codes = [(version, data[i : i + size]) for i in range(0, len(data), size)]
-    return _checked(rows, codes, paths)
+    # Of length one, or zero.
+    return Vectors(rows, codes) if rows[:, 0].all() else _checked(rows, codes, paths)
 
 
 def _checked(
