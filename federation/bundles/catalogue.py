@@ -48,11 +48,11 @@ def catalogue(ring: KeyRing, version: int) -> list[MadeBundle]:
     index = bundle_pb2.CatalogueBundle()
     pages = []
     for found in _pages_now():
-        page = _page(ring, found, known.get(found.source))
+        page, content_count = _page(ring, found, known.get(found.source))
         pages.append(page)
         index.pages.add(
             first_ordinal=found.first_ordinal,
-            content_count=found.content_count,
+            content_count=content_count,
             sha256=bytes.fromhex(page.sha256),
             size_bytes=page.size_bytes,
         )
@@ -86,16 +86,20 @@ def page_message(contents: Sequence[Content]) -> bytes:
     )
 
 
-def _page(ring: KeyRing, found: _Found, known: Bundle | None) -> MadeBundle:
+def _page(ring: KeyRing, found: _Found, known: Bundle | None) -> tuple[MadeBundle, int]:
+    """Make a page, and say how many contents it has: operators add some meanwhile."""
+    content_count = found.content_count
     if known is None:
-        made = payload(_read_page(found.first_ordinal))
+        contents = _contents_from(found.first_ordinal)
+        content_count = len(contents)
+        made = payload(page_message(contents))
         digest, size_bytes = made.sha256, len(made.identity)
         # Not held until the last shard has it: a catalogue may be larger than memory.
         storing.keep(CONTROL_ALIAS, made)
     else:
         digest, size_bytes = known.payload_id, known.size_bytes
     path = PAGE_PREFIX + digest
-    return MadeBundle(
+    bundle = MadeBundle(
         name=f"{PAGE_PREFIX}{found.first_ordinal}",
         path=path,
         sha256=digest,
@@ -104,13 +108,14 @@ def _page(ring: KeyRing, found: _Found, known: Bundle | None) -> MadeBundle:
         load=partial(storing.kept, CONTROL_ALIAS, digest),
         source=found.source,
     )
+    return bundle, content_count
 
 
-def _read_page(first_ordinal: int) -> bytes:
+def _contents_from(first_ordinal: int) -> list[Content]:
     contents = Content.objects.filter(
         ordinal__gte=first_ordinal, ordinal__lt=first_ordinal + PAGE_ORDINALS
     )
-    return page_message(list(contents.order_by("ordinal")))
+    return list(contents.order_by("ordinal"))
 
 
 def _pages_now() -> Iterator[_Found]:

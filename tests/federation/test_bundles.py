@@ -335,13 +335,13 @@ def test_only_pages_that_changed_are_made_anew(monkeypatch):
     add_contents(1, 1001, 2001)
     before = put_out("default", version=18)
     read = []
-    reading = catalogue._read_page
+    reading = catalogue._contents_from
 
-    def reading_aloud(first_ordinal: int) -> bytes:
+    def reading_aloud(first_ordinal: int) -> list[Content]:
         read.append(first_ordinal)
         return reading(first_ordinal)
 
-    monkeypatch.setattr(catalogue, "_read_page", reading_aloud)
+    monkeypatch.setattr(catalogue, "_contents_from", reading_aloud)
     Content.objects.get(pk=1001).save()  # touched, and the same
     changed = Content.objects.get(pk=2001)
     changed.title = "Another"
@@ -356,6 +356,26 @@ def test_only_pages_that_changed_are_made_anew(monkeypatch):
     assert after["catalogue/2001"].path != before["catalogue/2001"].path
     # Not made, but there for a database that lacks it.
     assert vars(after["catalogue/1"].load()) == vars(before["catalogue/1"].load())
+
+
+@pytest.mark.django_db
+def test_what_is_added_while_pages_are_made_is_counted(monkeypatch):
+    add_contents(1, 2)
+    finding = catalogue._pages_now
+
+    def finding_slowly():
+        found = list(finding())
+        add_contents(3)
+        return found
+
+    monkeypatch.setattr(catalogue, "_pages_now", finding_slowly)
+
+    made = make()
+
+    index = bundle_pb2.CatalogueBundle.FromString(made["catalogue"].load().identity)
+    page = bundle_pb2.CataloguePage.FromString(made["catalogue/1"].load().identity)
+    assert [each.content_count for each in index.pages] == [len(page.content_ids)]
+    assert len(page.content_ids) == 3
 
 
 # On a database
