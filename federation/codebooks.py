@@ -9,16 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from django.db.models import QuerySet
 
 from constellation.v1 import codebook_pb2
-from federation.kernels.codebook import (
-    CENTROIDS,
-    GROUP_DIMENSIONS,
-    GROUPS,
-    STAGES,
-    Codebook,
-    check_shapes,
-)
+from federation.kernels.codebook import Codebook, codebook_of
 from federation.models import Bundle
 
 #: Where their bundles are served, below ``/api/v1/``.
@@ -52,11 +46,9 @@ def load(alias: str, global_version: int, *, known: Codebooks) -> Codebooks:
 
     Those of ``known`` that it has are taken from there.
     """
-    bundles = Bundle.objects.using(alias).filter(
-        version=global_version, path__startswith=PATH_PREFIX
-    )
+    bundles = _bundles(alias).filter(version=global_version)
     digests = {
-        int(path.removeprefix(PATH_PREFIX)): digest
+        _version_at(path): digest
         for path, digest in bundles.values_list("path", "payload_id")
     }
     missing = set(digests.values()) - known.by_digest.keys()
@@ -75,6 +67,12 @@ def load(alias: str, global_version: int, *, known: Codebooks) -> Codebooks:
     )
 
 
+def newest_version(alias: str) -> int:
+    """The highest version that a database has, staged or published; 0 without any."""
+    paths = _bundles(alias).values_list("path", flat=True).distinct()
+    return max(map(_version_at, paths), default=0)
+
+
 def to_payload(codebook: Codebook, version: int) -> bytes:
     """Write the message ``Codebook``."""
     message = codebook_pb2.Codebook(
@@ -91,16 +89,18 @@ def to_payload(codebook: Codebook, version: int) -> bytes:
 def from_payload(payload: bytes) -> Codebook:
     """Read the message ``Codebook``; raises ``KernelInputError`` for another shape."""
     message = codebook_pb2.Codebook.FromString(payload)
-    basis = np.frombuffer(message.basis, dtype=np.int8)
-    centroids = np.frombuffer(message.centroids, dtype=np.int8)
-    codebook = Codebook(
+    return codebook_of(
         mean=np.array(message.mean, dtype=np.float32),
-        basis=basis.reshape(len(message.basis_scales), -1),
+        basis=np.frombuffer(message.basis, dtype=np.int8),
         basis_scales=np.array(message.basis_scales, dtype=np.float32),
-        centroids=centroids.reshape(STAGES, GROUPS, CENTROIDS, GROUP_DIMENSIONS),
-        centroid_scales=np.array(message.centroid_scales, dtype=np.float32).reshape(
-            STAGES, GROUPS
-        ),
+        centroids=np.frombuffer(message.centroids, dtype=np.int8),
+        centroid_scales=np.array(message.centroid_scales, dtype=np.float32),
     )
-    check_shapes(codebook)
-    return codebook
+
+
+def _bundles(alias: str) -> QuerySet[Bundle]:
+    return Bundle.objects.using(alias).filter(path__startswith=PATH_PREFIX)
+
+
+def _version_at(path: str) -> int:
+    return int(path.removeprefix(PATH_PREFIX))

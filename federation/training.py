@@ -18,6 +18,8 @@ from federation.kernels.codebook import Codebook, cosines
 from federation.kernels.quantise import unit_rows
 from federation.models import TrainedCodebook
 from federation.result import RoundResult
+from federation.visits import visits
+from shards.models import Shard
 
 #: A delta may be written with the current one or the three before.
 KEPT_CODEBOOKS = 4
@@ -72,7 +74,7 @@ def for_result(
             sample.device_numbers()[:SPREAD_PATTERNS],
         ),
     )
-    version = newest.version + 1 if newest else 1
+    version = max(newest.version if newest else 0, _newest_on_shards()) + 1
     return NewCodebook(
         version=version,
         payload=codebooks.to_payload(codebook, version),
@@ -105,6 +107,17 @@ def keep(new: NewCodebook | None, *, round_id: int) -> None:
     versions = TrainedCodebook.objects.values_list("version", flat=True)
     kept = list(versions[:KEPT_CODEBOOKS])
     TrainedCodebook.objects.exclude(version__in=kept).delete()
+
+
+def _newest_on_shards() -> int:
+    """The newest that any shard has which answers.
+
+    It is newer than what is trained here if the control database was restored from a
+    backup: no version may mean two codebooks.
+    """
+    shard_ids = Shard.objects.values_list("id", flat=True)
+    found = visits(shard_ids, codebooks.newest_version)
+    return max((visit.value or 0 for visit in found), default=0)
 
 
 def _is_outgrown(newest: TrainedCodebook, result: RoundResult) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -174,22 +175,27 @@ def cosines(one: Float32Array, other: Float32Array) -> Float32Array:
     return products
 
 
-def check_shapes(codebook: Codebook) -> None:
-    """Make sure that a codebook from outside is one.
+def codebook_of(**columns: npt.NDArray[Any]) -> Codebook:
+    """Make a codebook of the arrays of ``Codebook``, each in any shape.
 
     Raises
     ------
     KernelInputError
-        If an array has another shape than ``Codebook`` says.
+        If an array has more or fewer numbers than ``Codebook`` says.
     """
-    expected = {
-        "mean": (EMBEDDING_DIMENSIONS,),
-        "basis": (TURNED_DIMENSIONS, EMBEDDING_DIMENSIONS),
-        "basis_scales": (TURNED_DIMENSIONS,),
-        "centroids": (STAGES, GROUPS, CENTROIDS, GROUP_DIMENSIONS),
-        "centroid_scales": (STAGES, GROUPS),
-    }
-    for name, shape in expected.items():
-        found = getattr(codebook, name).shape
-        if found != shape:
-            raise KernelInputError(f"{name} has shape {found} instead of {shape}.")
+    shaped = {}
+    for name, shape in _SHAPES.items():
+        found = columns[name].size
+        if found != prod(shape):
+            raise KernelInputError(f"{name} has {found} numbers, not {prod(shape)}.")
+        shaped[name] = columns[name].reshape(shape)
+    return Codebook(**shaped)
+
+
+_SHAPES = {
+    "mean": (EMBEDDING_DIMENSIONS,),
+    "basis": (TURNED_DIMENSIONS, EMBEDDING_DIMENSIONS),
+    "basis_scales": (TURNED_DIMENSIONS,),
+    "centroids": (STAGES, GROUPS, CENTROIDS, GROUP_DIMENSIONS),
+    "centroid_scales": (STAGES, GROUPS),
+}

@@ -121,6 +121,17 @@ def test_other_cells_are_trained_for_anew(fleet, shards):
     assert versions() == [2, 1]
 
 
+def test_a_restored_control_database_gives_no_version_twice(fleet):
+    """TVs keep a codebook for ever by its version."""
+    a_round()
+    TrainedCodebook.objects.all().delete()
+
+    a_round()
+
+    assert versions() == [2]
+    assert carried("shard_001") == [2]
+
+
 def test_three_former_codebooks_are_understood_and_no_more(fleet):
     for _ in range(5):
         a_round()
