@@ -62,7 +62,8 @@ def _described(alias: str, root: str) -> dict[str, Any]:
         "pattern_count": publication.pattern_count,
         "trend_count": publication.trend_count,
         "link_count": publication.link_count,
-        "urls": _urls(paths, f"{root}/api/v1/"),
+        # Without any: it was published before there were bundles.
+        **({"urls": _urls(paths, f"{root}/api/v1/")} if paths else {}),
     }
 
 

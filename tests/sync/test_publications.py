@@ -554,6 +554,17 @@ def test_current_without_a_codebook_says_0(vega_tv):
     assert "codebook" not in current["urls"]
 
 
+def test_current_from_before_bundles_has_no_addresses(vega_tv, made):
+    Bundle.objects.using("shard_000").all().delete()
+
+    current = vega_tv.client.get(
+        CURRENT, headers={"authorization": vega_tv.authorization}
+    ).json()
+
+    assert (current["global_version"], current["codebook_version"]) == (18, 0)
+    assert "urls" not in current
+
+
 def test_info_tells_the_public_keys(client):
     put_out("default", ring=KeyRing(current=KEY, following=OTHER_KEY))
 
