@@ -35,7 +35,7 @@ def sync_message(document: Mapping[str, Any]) -> sync_pb2.SyncRequest:
             message.device_id = UUID(value).bytes
         elif name == "delta":
             _fill_delta(message.delta, value)
-        elif name in ("base_version", "global_version"):
+        elif name in ("base_version", "global_version", "codebook_version"):
             setattr(message, name, value)
         elif name == "embedding_encodings":
             message.embedding_encodings.extend(map(_encoding, value))
@@ -242,3 +242,10 @@ def _lists(message: Any, names: Mapping[int, str], n_rows: int) -> list[list[str
     rows = [[names[next(references)] for _ in range(n)] for n in counts]
     assert next(references, None) is None
     return rows
+
+
+def reply_to(tv: Any, body: Mapping[str, Any]) -> sync_pb2.SyncReply:
+    """Send a request that is expected to succeed, and read what comes in protobuf."""
+    response = tv.post(body, accept=PROTOBUF)
+    assert response.status_code == 200, response.content
+    return sync_pb2.SyncReply.FromString(response.content)
