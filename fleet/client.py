@@ -47,7 +47,7 @@ STARTS_OVER_PER_SYNC = 2
 
 JSON, PROTOBUF = "json", "protobuf"
 WIRES = (JSON, PROTOBUF)
-DEFAULT_WIRE = JSON
+DEFAULT_WIRE = PROTOBUF
 
 
 class Wire(Protocol):
