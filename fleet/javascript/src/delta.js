@@ -15,7 +15,7 @@ const CODE_BYTES = [40, 48];
  * A vector whose code points further away than this is not described by it. All of a
  * delta are written alike, so its neighbours pay for it.
  */
-const CODE_COSINE_MIN = 0.9;
+const CODE_COSINE_MIN = 0.85;
 
 /** @typedef {import("./types.js").LearnedPattern} LearnedPattern */
 /** @typedef {import("./items.js").Items} Items */

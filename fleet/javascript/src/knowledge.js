@@ -65,27 +65,26 @@ export class Knowledge {
   }
 
   /**
-   * Put names to what was received, as far as they are known: for ranking.
+   * Put names to what was received, and leave out what has none: for ranking.
    *
    * @param {import("./received.js").Received} received
    * @returns {import("./ranking.js").Heard}
    */
   named(received) {
     const nameOf = (item) => this.items.nameOf(item);
-    const all = (list) => list.map(nameOf).filter((name) => name !== undefined);
-    const links = new Map();
-    for (const [item, related] of received.links) {
-      const pairs = related.map(([other, weight]) => [nameOf(other), weight]);
-      links.set(nameOf(item), pairs.filter(([name]) => name !== undefined));
-    }
+    const isNamed = ([name]) => name !== undefined;
+    const named = (pairs) => pairs.map(([item, value]) => [nameOf(item), value]).filter(isNamed);
+    const links = Array.from(received.links, ([item, pairs]) => [nameOf(item), named(pairs)]);
     return {
       similar: received.similar.map(({ id, embedding, successRate, contents }) => ({
         embedding,
         successRate,
-        contents: all(contents || this.contents.get(id) || []),
+        contents: (contents || this.contents.get(id) || [])
+          .map(nameOf)
+          .filter((name) => name !== undefined),
       })),
-      trends: received.trends.map((trend) => [nameOf(trend.item), trend.score]),
-      links,
+      trends: named(received.trends.map(({ item, score }) => [item, score])),
+      links: new Map(links.filter(isNamed)),
     };
   }
 }

@@ -16,8 +16,8 @@ export const FEDERATED = { links: 1, similar: 0.1, trends: 0.1, own: 0.1 };
 /**
  * @typedef {object} Heard What the fleet learned, with names.
  * @property {{embedding: Float32Array, successRate: number, contents: string[]}[]} similar
- * @property {[string | undefined, number][]} trends
- * @property {Map<string | undefined, [string, number][]>} links
+ * @property {[string, number][]} trends
+ * @property {Map<string, [string, number][]>} links
  */
 
 /**

@@ -6,12 +6,6 @@ import { Knowledge } from "./knowledge.js";
 import { Publications } from "./publications.js";
 import { Catalogue, ranked } from "./ranking.js";
 
-/** What a TV with little memory needs: links and trends come with its replies. */
-const BUNDLES = ["codebook", "items"];
-
-/** Of patterns, replies in their compact form leave contents out. */
-const ALL_BUNDLES = ["codebook", "items", "patterns"];
-
 export class Television {
   /**
    * @param {object} parts All that differs from platform to platform.
@@ -53,27 +47,35 @@ export class Television {
   }
 
   /**
-   * Sync, and fetch what it takes to read the next reply and to name what came.
+   * Sync, and fetch what it takes to read the reply, and to name what came.
    *
    * @param {import("./types.js").LearnedPattern[]} patterns All the TV knows now.
    */
   async sync(patterns) {
+    if (!this.client.outbox.token) await this.client.enrol();
+    // Without a codebook, the first news would be ten times as long.
+    if (!this.knowledge.codebook) await this.refreshIfPossible(["codebook"]);
     const result = await this.client.sync(patterns);
-    if (this.lacks(result.codebookVersion)) await this.refreshIfPossible();
+    const lacking = this.lacking(result.codebookVersion);
+    if (lacking.length) await this.refreshIfPossible(lacking);
     return result;
   }
 
   /** @param {number} codebookVersion The current one. */
-  lacks(codebookVersion) {
+  lacking(codebookVersion) {
     const { codebook } = this.knowledge;
-    const isOutdated = codebookVersion > (codebook ? codebook.version : 0);
-    return isOutdated || !this.knowledge.names(this.client.received);
+    const lacking = codebookVersion > (codebook ? codebook.version : 0) ? ["codebook"] : [];
+    return this.knowledge.names(this.client.received) ? lacking : [...lacking, "items"];
   }
 
-  /** No sync fails for a bundle: the TV goes on with what it has. */
-  async refreshIfPossible() {
+  /**
+   * No sync fails for a bundle: the TV goes on with what it has.
+   *
+   * @param {string[]} names
+   */
+  async refreshIfPossible(names) {
     try {
-      await this.refresh();
+      await this.refresh(names);
       this.trouble = null;
     } catch (error) {
       if (!(error instanceof FleetError)) throw error;
@@ -82,12 +84,12 @@ export class Television {
   }
 
   /**
-   * Fetch what is new of the current publication; nothing changes if it can't be trusted.
+   * Fetch bundles of the current publication; nothing changes if they can't be trusted.
    *
-   * @param {boolean} [isWhole] With the contents of all global patterns: 2 MB.
+   * @param {string[]} names "codebook", "items"; and "patterns" for the contents of all
+   *   global patterns, which replies in their compact form leave out: 2 MB.
    */
-  async refresh(isWhole = false) {
-    const names = isWhole ? ALL_BUNDLES : BUNDLES;
+  async refresh(names) {
     const publication = await this.publications.fetch(this.client.outbox, names);
     this.knowledge.learn(publication.bundles);
     return publication;

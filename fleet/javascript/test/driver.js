@@ -10,34 +10,47 @@ import { createInterface } from "node:readline";
 import { Backoff } from "../src/backoff.js";
 import { fromHex, hex } from "../src/bytes.js";
 import { Codebook } from "../src/codebook.js";
+import { writeDelta } from "../src/delta.js";
 import { readFloat16, readFloat32, readInt8, writeInt8 } from "../src/embeddings.js";
 import { NoAnswer } from "../src/errors.js";
+import { fetchHttp } from "../src/fetch_http.js";
 import { Items } from "../src/items.js";
 import { Knowledge } from "../src/knowledge.js";
 import { MemoryCache, MemoryStorage } from "../src/memory.js";
 import { GrpcDoor } from "../src/node/grpc_door.js";
 import * as platform from "../src/node/platform.js";
+import { Outbox } from "../src/outbox.js";
 import { Publications } from "../src/publications.js";
 import { Catalogue, ranked, scores } from "../src/ranking.js";
+import { Received } from "../src/received.js";
 import { RestDoor } from "../src/rest_door.js";
 import { Television } from "../src/television.js";
 import { unzstd } from "../src/zstd.js";
-import { writeDelta } from "../src/delta.js";
 
 const ATTEMPTS = 4;
+
+/** A busy machine takes its time; a test that hangs says so by itself. */
+const PATIENCE_SECONDS = 600;
 
 /** @type {Television} */
 let tv;
 let grpc;
-/** Replies still to be lost, and what a cache has changed. */
-const fate = { lost: 0, tampered: null, headers: [] };
+/** Replies to syncs still to be lost, and what a cache has changed. */
+const fate = { lost: 0, tampered: null };
+/** What went over the wire: the last sync as it was, and how replies were encoded. */
+const wire = { sent: null, heard: null, encodings: [] };
 /** Pauses the TV made, none of them slept. */
 const pauses = [];
 
+const patient = fetchHttp({ fetch, unzstd, timeoutSeconds: PATIENCE_SECONDS });
+
 async function http(request) {
-  const response = await platform.http(request);
-  fate.headers.push([request.url, response.header("Content-Encoding")]);
-  lose();
+  const response = await patient(request);
+  wire.encodings.push(response.header("Content-Encoding"));
+  if (request.url.endsWith("/sync")) {
+    Object.assign(wire, { sent: hex(request.body), heard: hex(response.body) });
+    lose();
+  }
   if (!fate.tampered || !request.url.includes(fate.tampered)) return response;
   const body = response.body.slice();
   body[body.length - 1] ^= 1;
@@ -51,15 +64,14 @@ function lose() {
 }
 
 function overGrpc(target) {
-  const door = new GrpcDoor(target);
-  const unreliable = async (asking) => {
-    const answer = await asking;
-    lose();
-    return answer;
-  };
+  const door = new GrpcDoor(target, { timeoutSeconds: PATIENCE_SECONDS });
   return {
-    enrol: (message) => unreliable(door.enrol(message)),
-    sync: (message, address) => unreliable(door.sync(message, address)),
+    enrol: (message) => door.enrol(message),
+    async sync(message, address) {
+      const answer = await door.sync(message, address);
+      lose();
+      return answer;
+    },
     openStream: (address) => door.openStream(address),
     close: () => door.close(),
   };
@@ -74,7 +86,7 @@ const heardOf = ({ similar, trends, links }) => ({
 });
 
 const commands = {
-  async open({ directory, grpcTarget, ...facts }) {
+  async open({ directory, grpcTarget, deviceId, ...facts }) {
     grpc = grpcTarget ? overGrpc(grpcTarget) : null;
     tv = await Television.open({
       ...facts,
@@ -84,7 +96,7 @@ const commands = {
       trustStorage: new platform.FileStorage(`${directory}/trust.json`),
       cache: new platform.DirectoryCache(`${directory}/bundles`),
       crypto: platform.crypto,
-      newDeviceId: platform.newDeviceId,
+      newDeviceId: () => deviceId,
       pause: async (seconds) => pauses.push(seconds),
       backoff: new Backoff({ attempts: ATTEMPTS }),
     });
@@ -99,6 +111,15 @@ const commands = {
   async enrol() {
     await tv.client.enrol();
     return tv.client.outbox;
+  },
+  async outbox_text() {
+    return tv.client.outbox.toText();
+  },
+  async restore({ text }) {
+    tv.client.outbox = Outbox.fromText(text);
+  },
+  async forget_news() {
+    tv.client.received = new Received();
   },
   async forget_token() {
     tv.client.outbox.token = "Q29uc3RlbGxhdGlvbg";
@@ -117,30 +138,28 @@ const commands = {
     const { door, outbox } = tv.client;
     return (await door.leave(outbox.deviceId, outbox)).status;
   },
-  async outbox() {
-    return tv.client.outbox;
-  },
   async pauses() {
     return pauses;
   },
-  async refresh({ isWhole }) {
+  async wire() {
+    return wire;
+  },
+  async refresh({ names }) {
     const { fetched } = tv.publications;
-    const { bundles, ...publication } = await tv.refresh(isWhole);
+    const { bundles, ...publication } = await tv.refresh(names);
     return {
       ...publication,
       names: Array.from(bundles.keys()),
       fetched: tv.publications.fetched - fetched,
       codebook: tv.knowledge.codebook && tv.knowledge.codebook.version,
-      encodings: fate.headers,
+      items: tv.knowledge.items.names.size,
     };
   },
   async received() {
-    const { globalVersion, similar, trends, links } = tv.client.received;
-    return { globalVersion, similar: similar.map((row) => ({ ...row, embedding: Array.from(row.embedding) })), trends, links: Array.from(links) };
-  },
-  async named() {
+    const { globalVersion } = tv.client.received;
     const { similar, trends, links } = tv.knowledge.named(tv.client.received);
-    return { similar: similar.map((row) => ({ ...row, embedding: Array.from(row.embedding) })), trends, links: Array.from(links) };
+    const rows = similar.map((row) => ({ ...row, embedding: Array.from(row.embedding) }));
+    return { globalVersion, similar: rows, trends, links: Array.from(links) };
   },
   async rank({ likes, patterns, catalogue, heard }) {
     const household = { likes, patterns: patterns.map(patternOf) };

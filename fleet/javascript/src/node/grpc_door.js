@@ -6,7 +6,6 @@ import { NoAnswer } from "../errors.js";
 import { decode, encode, int64, number } from "../messages.js";
 
 const SERVICE = "/constellation.v1.SyncService/";
-const TIMEOUT_SECONDS = 30;
 
 /** Statuses that say nothing about the request itself. */
 const NO_ANSWER = new Set([
@@ -21,11 +20,14 @@ const NO_ANSWER = new Set([
 export class GrpcDoor {
   /**
    * @param {string} target As "tv.example:50051".
-   * @param {import("@grpc/grpc-js").ChannelCredentials} [credentials]
+   * @param {object} [options]
+   * @param {import("@grpc/grpc-js").ChannelCredentials} [options.credentials]
+   * @param {number} [options.timeoutSeconds] For one call.
    */
-  constructor(target, credentials = grpc.credentials.createInsecure()) {
+  constructor(target, { credentials = grpc.credentials.createInsecure(), timeoutSeconds = 30 } = {}) {
     this.target = target;
     this.credentials = credentials;
+    this.timeoutSeconds = timeoutSeconds;
     /** @type {Map<string, import("@grpc/grpc-js").Client>} By target. */
     this.clients = new Map();
   }
@@ -77,7 +79,7 @@ export class GrpcDoor {
    */
   call(name, message, client, token) {
     const body = Buffer.from(encode(`${name}Request`, message));
-    const deadline = new Date(Date.now() + TIMEOUT_SECONDS * 1000);
+    const deadline = new Date(Date.now() + this.timeoutSeconds * 1000);
     return new Promise((resolve, reject) => {
       client.makeUnaryRequest(
         SERVICE + name,

@@ -1,0 +1,257 @@
+/** What a TV does about each answer, over real HTTP to a server that says what it is told. */
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { Backoff, retryAfterSeconds } from "../src/backoff.js";
+import { uuidBytes } from "../src/bytes.js";
+import { Client } from "../src/client.js";
+import { Codebook } from "../src/codebook.js";
+import { GaveUp, Refused, UnreadableReply } from "../src/errors.js";
+import { MemoryStorage } from "../src/memory.js";
+import { decode, encode, int64 } from "../src/messages.js";
+import { http } from "../src/node/platform.js";
+import { Outbox } from "../src/outbox.js";
+import { RestDoor } from "../src/rest_door.js";
+
+const DEVICE_ID = "6b0e4d52-8c44-4b1e-9e5c-3a3b1c9f5a10";
+const PATTERN_ID = "00000000-0000-0000-0000-000000000001";
+
+let server, url, answers, asked, pauses, storage, client;
+
+beforeEach(async () => {
+  [answers, asked, pauses] = [[], [], []];
+  server = createServer(answer);
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  url = `http://127.0.0.1:${server.address().port}`;
+  storage = new MemoryStorage();
+  client = switchedOn(new Outbox(DEVICE_ID));
+});
+
+afterEach(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+function switchedOn(outbox) {
+  return new Client({
+    door: new RestDoor(url, http),
+    storage,
+    outbox,
+    enrolmentKey: "spring",
+    pause: async (seconds) => pauses.push(seconds),
+    backoff: new Backoff({ attempts: 4, random: () => 1 }),
+  });
+}
+
+async function answer(request, response) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const body = new Uint8Array(Buffer.concat(chunks));
+  const isSync = request.url.endsWith("/sync");
+  asked.push({ path: request.url, headers: request.headers, body });
+  const said = isSync ? answers.shift() || accepted() : enrolled();
+  if (said === "hangs up") {
+    request.socket.destroy();
+    return;
+  }
+  response.writeHead(said.status, { "Content-Type": said.type, ...said.headers });
+  response.end(said.body);
+}
+
+function message(name, fields) {
+  return { status: 200, type: "application/protobuf", body: encode(name, fields) };
+}
+
+function enrolled() {
+  const deviceId = uuidBytes(DEVICE_ID);
+  return message("EnrollReply", { deviceId, token: "a-token", syncUrl: `${url}/api/v1/sync` });
+}
+
+function accepted(fields = {}) {
+  const globalNews = { globalVersion: int64(0) };
+  return message("SyncReply", { globalNews, accepted: { stored: 1 }, nextSyncSeconds: 432, ...fields });
+}
+
+function problem(status, members, headers) {
+  return { status, type: "application/problem+json", headers, body: JSON.stringify(members) };
+}
+
+function pattern(counts = {}) {
+  const embedding = Float32Array.from({ length: 384 }, (_, i) => (i === 3 ? 1 : 0));
+  return { id: PATTERN_ID, embedding, watchedCount: 10, likedCount: 9, ...counts };
+}
+
+const syncs = () => asked.filter(({ path }) => path.endsWith("/sync"));
+const deltaOf = ({ body }) => decode("SyncRequest", body).delta;
+
+test("the same bytes go again until there is an answer", async () => {
+  answers.push("hangs up", problem(500, {}), problem(503, {}));
+
+  const result = await client.sync([pattern()]);
+
+  assert.equal(result.attempts, 4);
+  assert.equal(new Set(syncs().map(({ body }) => Buffer.from(body).toString("hex"))).size, 1);
+  assert.deepEqual(pauses, [1, 2, 4]);
+});
+
+test("a server that says when is not asked earlier", async () => {
+  answers.push(problem(503, {}, { "Retry-After": "120" }));
+
+  await client.sync([pattern()]);
+
+  assert.deepEqual(pauses, [150]);
+});
+
+test("patience ends, and what is owed stays owed", async () => {
+  answers.push("hangs up", "hangs up", "hangs up", "hangs up");
+
+  await assert.rejects(client.sync([pattern()]), GaveUp);
+
+  const back = switchedOn(Outbox.fromText(storage.text));
+  await back.sync([pattern({ watchedCount: 20, likedCount: 19 })]);
+  assert.deepEqual(deltaOf(syncs()[4]), deltaOf(syncs()[0]));
+  assert.ok(back.outbox.owes([pattern({ watchedCount: 20, likedCount: 19 })]));
+});
+
+// `fetch` itself asks again after a 421, over another connection.
+for (const [status, times] of [[401, 1], [421, 2]]) {
+  const refusals = new Array(times).fill(problem(status, { code: "token_invalid" }));
+
+  test(`${status} is mended by enrolling again, once`, async () => {
+    answers.push(...refusals);
+
+    await client.sync([pattern()]);
+
+    const enrolments = asked.map(({ path }) => path.endsWith("/devices"));
+    assert.deepEqual(enrolments.slice(0, times + 3), [true, ...refusals.map(() => false), true, false]);
+    assert.deepEqual(deltaOf(syncs()[0]), deltaOf(syncs()[times]));
+
+    answers.push(...refusals, ...refusals);
+    await assert.rejects(client.sync([pattern({ likedCount: 8 })]), Refused);
+  });
+}
+
+test("403 stops, and nothing is lost", async () => {
+  answers.push(problem(403, { code: "device_revoked" }));
+
+  await assert.rejects(client.sync([pattern()]), { status: 403, code: "device_revoked" });
+
+  assert.ok(client.outbox.pending);
+  assert.deepEqual(pauses, []);
+});
+
+test("409 starts over above the server's version", async () => {
+  answers.push(problem(409, { code: "version_gap", local_version: 7, resync: true }));
+
+  await client.sync([pattern()]);
+
+  const request = decode("SyncRequest", syncs()[1].body);
+  assert.equal(request.baseVersion, int64(7));
+  assert.equal(request.delta.localVersion, int64(8));
+  assert.equal(client.outbox.confirmedVersion, 8);
+});
+
+test("a number that was used with other content is passed over", async () => {
+  answers.push(problem(422, { code: "version_reused" }));
+
+  await client.sync([pattern()]);
+
+  assert.equal(deltaOf(syncs()[1]).localVersion, int64(2));
+});
+
+test("after a refusal the same number is free, and said plainly", async () => {
+  client.knowledge.keep(someCodebook());
+  answers.push(problem(422, { code: "invalid_request", field: "delta" }));
+
+  await assert.rejects(client.sync([pattern()]), { status: 422, field: "delta" });
+  await client.sync([pattern()]);
+
+  const [first, second] = syncs().map(deltaOf);
+  assert.equal(first.packed.embeddings.encoding.case, "codes");
+  assert.equal(second.packed.embeddings.encoding.case, "int8");
+  assert.equal(second.localVersion, int64(1));
+});
+
+test("a codebook that the server forgot is forgotten, and the same said without", async () => {
+  client.knowledge.keep(someCodebook());
+  answers.push(problem(422, { code: "codebook_unknown", codebook_version: 9, known: [8, 9] }));
+
+  await client.sync([pattern()]);
+
+  const [first, second] = syncs().map(({ body }) => decode("SyncRequest", body));
+  assert.equal(first.codebookVersion, 3);
+  assert.equal(second.codebookVersion, 0);
+  assert.equal(second.delta.packed.embeddings.encoding.case, "int8");
+  assert.equal(second.delta.localVersion, int64(1));
+  assert.equal(client.outbox.confirmedVersion, 1);
+});
+
+test("a garbled reply confirms nothing", async () => {
+  const garbled = [
+    { status: 200, type: "application/protobuf", body: Uint8Array.of(255, 255) },
+    { status: 200, type: "text/html", body: "Welcome to this hotel" },
+    { status: 200, type: "application/protobuf", body: new Uint8Array() },
+    accepted({ globalNews: { similar: { idDeltas: [int64(1)] } } }),
+    { ...accepted(), headers: { "Content-Encoding": "zstd" }, body: Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 9) },
+  ];
+  for (const reply of garbled) {
+    answers.push(reply);
+    await assert.rejects(client.sync([pattern()]), UnreadableReply);
+  }
+
+  await client.sync([pattern()]);
+
+  assert.equal(new Set(syncs().map(({ body }) => Buffer.from(body).toString("hex"))).size, 1);
+  assert.equal(client.outbox.confirmedVersion, 1);
+});
+
+test("a resync is one: all again, next time", async () => {
+  answers.push(accepted({ resync: true, localVersion: int64(1) }));
+
+  await client.sync([pattern()]);
+  await client.sync([pattern()]);
+
+  const [, again] = syncs().map(deltaOf);
+  assert.deepEqual(again.packed.addedIds, uuidBytes(PATTERN_ID));
+  assert.equal(again.localVersion, int64(2));
+});
+
+test("what doesn't fit into one delta comes with the next", async () => {
+  client.patternsPerSync = 1;
+  const patterns = [pattern(), { ...pattern(), id: PATTERN_ID.replace(/1$/, "2") }];
+
+  await client.sync(patterns);
+
+  assert.ok(client.outbox.owes(patterns));
+  await client.sync(patterns);
+  assert.ok(!client.outbox.owes(patterns));
+  assert.equal(deltaOf(syncs()[1]).packed.addedIds[15], 2);
+});
+
+test("Retry-After is read as seconds and as a date, and never means for ever", () => {
+  const now = Date.parse("Mon, 05 Jan 2026 19:00:00 GMT");
+
+  assert.equal(retryAfterSeconds("120", now), 120);
+  assert.equal(retryAfterSeconds("Mon, 05 Jan 2026 19:01:30 GMT", now), 90);
+  assert.equal(retryAfterSeconds("Mon, 05 Jan 2026 18:00:00 GMT", now), 0);
+  assert.equal(retryAfterSeconds("99999999", now), 24 * 3600);
+  assert.equal(retryAfterSeconds("soon", now), null);
+  assert.equal(retryAfterSeconds(null, now), null);
+});
+
+/** Its centroid 0 of each stage and group is nothing, and its mean what `pattern` is. */
+function someCodebook() {
+  const mean = Array.from(pattern().embedding);
+  return Codebook.read(
+    encode("Codebook", {
+      version: 3,
+      mean,
+      basis: new Uint8Array(256 * 384),
+      basisScales: new Array(256).fill(1),
+      centroids: new Uint8Array(6 * 8 * 256 * 32),
+      centroidScales: new Array(48).fill(1),
+    }),
+  );
+}
