@@ -127,7 +127,7 @@ def _distinct(numbers: Places) -> tuple[Places, NDArray[np.intp]]:
     np.not_equal(ascending[1:], ascending[:-1], out=is_first[1:])
     keys &= (1 << bits) - 1
     places = np.empty(numbers.size, dtype=np.intp)
-    places[keys] = is_first.cumsum()
+    places[keys.astype(np.intp)] = is_first.cumsum()
     places -= 1
     return ascending[is_first], places
 
