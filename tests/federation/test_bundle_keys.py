@@ -13,6 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from structlog.testing import capture_logs
 
 from constellation.v1 import bundle_pb2
 from constellation_site import environment
@@ -200,7 +201,23 @@ def test_the_environment_is_believed_even_so(settings):
     put_out("default", ring=keys.ring())
     settings.BUNDLE_SIGNING_KEY = SEED
 
-    assert keys.ring().current.public == signing.SigningKey(bytes(32)).public
+    with capture_logs() as logs:
+        found = keys.ring()
+
+    assert found.current.public == signing.SigningKey(bytes(32)).public
+    assert [each["event"] for each in logs] == ["no TV knows the signing key"]
+
+
+def test_the_environment_rotates_without_a_warning(settings):
+    settings.BUNDLE_SIGNING_KEY = SEED
+    put_out("default", ring=keys.ring())
+    settings.BUNDLE_SIGNING_KEY = OTHER_SEED
+    settings.BUNDLE_SIGNING_KEY_FALLBACKS = [SEED]
+
+    with capture_logs() as logs:
+        keys.ring()
+
+    assert logs == []
 
 
 # Rotated
