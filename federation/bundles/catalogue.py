@@ -19,6 +19,7 @@ from federation.bundles import columns, storing
 from federation.bundles.made import MadeBundle, made_of, signature_of
 from federation.bundles.messages import serialised
 from federation.bundles.payloads import payload
+from federation.bundles.serving import PAGE_PREFIX
 from federation.bundles.signing import KeyRing
 from federation.models import Bundle
 from patterns.models import Content
@@ -29,7 +30,6 @@ from shards.databases import CONTROL_ALIAS
 PAGE_ORDINALS = 1_000
 
 NAME = "catalogue"
-PAGE_PREFIX = "catalogue/"
 
 
 @dataclass(frozen=True)

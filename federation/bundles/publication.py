@@ -13,13 +13,11 @@ from federation.bundles.manifests import Entry, signed_manifest
 from federation.bundles.serving import MANIFEST
 from federation.bundles.signing import KeyRing
 from federation.codebooks import PATH_PREFIX
+from federation.kernels.trends import GLOBAL_REGION
 from federation.result import RoundResult
 
 CODEBOOK = "codebook"
 TRENDS_PREFIX = "trends/"
-
-#: The region of what is trending in the whole fleet.
-EVERY_REGION = "global"
 
 
 def of_publication(
@@ -83,7 +81,7 @@ def _of_result(
         "links": messages.links(result.links, ordinals),
         "items": messages.items(messages.items_of(result), ordinals),
         # There even when nothing is trending: TVs may rely on it.
-        TRENDS_PREFIX + EVERY_REGION: messages.trends(EVERY_REGION, (), ordinals),
+        TRENDS_PREFIX + GLOBAL_REGION: messages.trends(GLOBAL_REGION, (), ordinals),
     }
     for region, of_region in groupby(result.trends, key=lambda trend: trend.region):
         rows = list(of_region)

@@ -12,6 +12,9 @@ from federation.models import Bundle, BundlePayload, Publication
 
 MANIFEST = "manifest"
 
+#: Pages of the catalogue, in names and in paths.
+PAGE_PREFIX = "catalogue/"
+
 
 @dataclass(frozen=True)
 class Coded:
@@ -113,7 +116,7 @@ def paths_of(alias: str, version: int) -> dict[str, str]:
     return dict(
         Bundle.objects.using(alias)
         .filter(version=version)
-        .exclude(name__startswith="catalogue/")
+        .exclude(name__startswith=PAGE_PREFIX)
         .order_by("name")
         .values_list("name", "path")
     )

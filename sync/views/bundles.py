@@ -22,7 +22,7 @@ from rest_framework.request import Request
 
 from federation.bundles import serving
 from federation.bundles.publication import TRENDS_PREFIX, codebook_path
-from federation.bundles.serving import Coded, Found
+from federation.bundles.serving import PAGE_PREFIX, Coded, Found
 from federation.exceptions import BundleUnknown, VersionNotKept
 from shards import reaching
 from shards.databases import CONTROL_ALIAS, served_shard_ids, shard_alias
@@ -88,7 +88,7 @@ class BundleViewSet(DoorViewSet):
                 problem="not a SHA-256",
                 accepted="64 of 0-9 and a-f, as the catalogue of a publication has it",
             )
-        return _answer(request, f"catalogue/{sha256}")
+        return _answer(request, PAGE_PREFIX + sha256)
 
 
 def _answer(request: Request, path: str, *, version: int | None = None) -> HttpResponse:
