@@ -34,6 +34,9 @@ UNTOLD_HEADERS = {
     "X-Frame-Options",
 }
 
+#: Described, and absent where nothing was encoded.
+OPTIONAL_HEADERS = {"Content-Encoding"}
+
 
 def is_instant(value: object) -> bool:
     return not isinstance(value, str) or (
@@ -100,7 +103,10 @@ def check_reply(operation: dict[str, Any], method: str, response: Any) -> None:
     told = operation["responses"].get(str(response.status_code))
     assert told, f"{name} doesn't mention {response.status_code}: {response.content!r}"
     headers = {*response.headers} - UNTOLD_HEADERS
-    assert headers <= {*told.get("headers", {})}, name
+    promised = {*told.get("headers", {})}
+    assert headers <= promised, f"{name} doesn't mention {headers - promised}"
+    missing = promised - headers - OPTIONAL_HEADERS
+    assert not missing, f"{name} {response.status_code} lacks {missing}"
     if "content" not in told or method == "HEAD":
         assert not response.content
         return
