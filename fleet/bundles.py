@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -27,7 +27,13 @@ from fleet.items import Items
 MANIFEST_STATEMENT = b"constellation manifest v1\n"
 KEY_BYTES = 32
 
-CODEBOOK, ITEMS, PATTERNS = "codebook", "items", "patterns"
+CODEBOOK, ITEMS = "codebook", "items"
+
+#: Of each kind, in memory; the rest are former publications'.
+BUNDLES_REMEMBERED = 4
+
+#: In the folder, the latest that were fetched.
+BUNDLES_ON_DISK = 16
 
 #: Gives the bytes at an address, without any Content-Encoding.
 Get = Callable[[str], bytes]
@@ -75,7 +81,7 @@ class Library:
         self._newest = 0
         self._folder = folder
         self._manifests: dict[str, bundle_pb2.Manifest] = {}
-        self._parsed: dict[tuple[str, bytes], object] = {}
+        self._parsed: dict[str, dict[bytes, object]] = {}
         self._lock = threading.Lock()
 
     def manifest(self, address: Address, get: Get) -> bundle_pb2.Manifest:
@@ -89,6 +95,7 @@ class Library:
                 self._manifests[address.url] = self._verified(
                     get(address.url), address.version
                 )
+                _forget_first(self._manifests)
             return self._manifests[address.url]
 
     def codebook(
@@ -112,11 +119,12 @@ class Library:
         entry = next((each for each in manifest.bundles if each.name == name), None)
         if entry is None:
             return None
-        key = (name, entry.sha256)
         with self._lock:
-            if key not in self._parsed:
-                self._parsed[key] = read(self._body(entry, root, get))
-            parsed: Parsed = self._parsed[key]  # type: ignore[assignment]  # by name
+            known = self._parsed.setdefault(name, {})
+            if entry.sha256 not in known:
+                known[entry.sha256] = read(self._body(entry, root, get))
+                _forget_first(known)
+            parsed: Parsed = known[entry.sha256]  # type: ignore[assignment]  # by name
             return parsed
 
     def _body(self, entry: bundle_pb2.ManifestEntry, root: str, get: Get) -> bytes:
@@ -129,10 +137,7 @@ class Library:
         if len(body) != entry.size_bytes or sha256(body).digest() != entry.sha256:
             raise Untrusted(f"{entry.path} has not the SHA-256 that was signed")
         if kept:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            fresh = kept.with_suffix(".new")
-            fresh.write_bytes(body)
-            fresh.replace(kept)
+            _keep(kept, body)
         return body
 
     def _verified(self, content: bytes, version: int) -> bundle_pb2.Manifest:
@@ -154,6 +159,23 @@ class Library:
             self._newest = version
             self._keys = _keys_of(signed.manifest)
         return manifest
+
+
+def _forget_first(known: dict[Any, Any]) -> None:
+    while len(known) > BUNDLES_REMEMBERED:
+        del known[next(iter(known))]
+
+
+def _keep(path: Path, body: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(body)
+    fresh.replace(path)
+    latest_first = sorted(
+        path.parent.iterdir(), key=lambda each: each.stat().st_mtime_ns, reverse=True
+    )
+    for each in latest_first[BUNDLES_ON_DISK:]:
+        each.unlink(missing_ok=True)
 
 
 def key_id(public: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 
 import pytest
@@ -211,6 +212,26 @@ def test_bundle_that_rotted_in_the_folder_is_fetched_again(cache, tmp_path):
     assert items
     assert len(items) == 3
     assert kept.read_bytes() == cache.bundles["publications/18/items"]
+
+
+def test_library_does_not_grow_with_every_publication(cache, tmp_path):
+    """A fleet that runs for months keeps the latest, on disk and in memory."""
+    library = Library([PUBLIC], tmp_path)
+    for version in range(1, 31):
+        cache.bundles |= printed(version, items={1: f"film-{version}"})
+        manifest = library.manifest(Address(ROOT, version), cache)
+        library.items(manifest, ROOT, cache)
+        [entry] = manifest.bundles
+        # Long apart, as publications are.
+        os.utime(tmp_path / entry.sha256.hex(), (version, version))
+
+    cache.asked.clear()
+    for version in (30, 1):
+        manifest = library.manifest(Address(ROOT, version), cache)
+        assert library.items(manifest, ROOT, cache)
+
+    assert cache.asked == ["publications/1/manifest", "publications/1/items"]
+    assert len(list(tmp_path.iterdir())) == 16
 
 
 def test_manifest_of_the_documentation_is_good():
