@@ -32,7 +32,8 @@ def shared_covariance(apart: Float64Array, tvs: Int64Array) -> Float64Array:
     """The covariance of differences, with no TV standing out in any direction.
 
     Differences of a TV that has more than its share somewhere are shortened until it
-    has not. What the covariance loses so is given back evenly.
+    has not, and all of the covariance is scaled back to what it was. 16,384 patterns
+    take a second of one core, of 64 TVs a quarter of a minute.
 
     Parameters
     ----------
@@ -72,6 +73,7 @@ def _largest_shares(
     """
     # Along v a TV has vᵀ(Σ r rᵀ)v of vᵀ total v; with v turned by the root of total,
     # the largest such quotient is the largest eigenvalue.
+    dimensions = rows.shape[1]
     whitened = np.linalg.solve(np.linalg.cholesky(total), rows.T).T
     # Their sum is no less, and mostly small enough.
     shares: Float64Array = np.add.reduceat(
@@ -80,7 +82,9 @@ def _largest_shares(
     ends = np.append(starts[1:], len(rows))
     for tv in np.flatnonzero(shares > LARGEST_SHARE):
         own = whitened[starts[tv] : ends[tv]]
-        shares[tv] = np.linalg.norm(own, ord=2) ** 2
+        # Those of the smaller product are the same, and found much faster.
+        products = own @ own.T if len(own) < dimensions else own.T @ own
+        shares[tv] = np.linalg.eigvalsh(products)[-1]
     return shares
 
 
