@@ -151,8 +151,11 @@ def _rotating() -> Iterator[Seeds]:
     if settings.BUNDLE_SIGNING_KEY:
         raise KeysFromEnvironment()
     _seeds()  # makes the first, or says why there can be none
-    with _locked():
-        yield _seeds()
+    try:
+        with _locked():
+            yield _seeds()
+    except OSError as exc:
+        raise SigningKeyMissing(problem=str(exc)) from exc
 
 
 def _make_first() -> None:
@@ -191,18 +194,22 @@ def _write(seeds: Seeds) -> None:
     path = _path()
     # Only its owner may read what it makes.
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}.")
-    with open(handle, "w") as file:
-        json.dump(
-            {
-                "current": seeds.current,
-                "next": seeds.following,
-                "former": list(seeds.former),
-            },
-            file,
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    try:
+        with open(handle, "w") as file:
+            json.dump(
+                {
+                    "current": seeds.current,
+                    "next": seeds.following,
+                    "former": list(seeds.former),
+                },
+                file,
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        os.unlink(draft)
+        raise
     _sync_directory(path.parent)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -195,6 +196,32 @@ def test_where_no_key_can_be_kept_nothing_is_published(settings, tmp_path):
 
     with pytest.raises(SigningKeyMissing, match="BUNDLE_SIGNING_KEY is unset"):
         keys.ring()
+
+
+def test_keys_that_cannot_be_changed_stay(home):
+    before = statuses(keys.held())
+    (home / "bundle_keys.lock").unlink()
+    (home / "bundle_keys.lock").mkdir()
+
+    with pytest.raises(SigningKeyMissing):
+        keys.announce()
+
+    assert statuses(keys.held()) == before
+
+
+def test_a_failed_write_leaves_no_draft(home, monkeypatch):
+    keys.held()
+
+    def fill_the_disk(*_args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fill_the_disk)
+
+    with pytest.raises(SigningKeyMissing, match="No space left"):
+        keys.announce()
+
+    assert {each.suffix for each in home.iterdir()} == {".json", ".lock"}
+    assert list(statuses(keys.held()).values()) == ["current"]
 
 
 def test_the_environment_is_believed_even_so(settings):
