@@ -159,8 +159,11 @@ export class Client {
    */
   async sendDelta(patterns, traffic) {
     const used = this.isPlain ? new Knowledge() : this.knowledge;
-    const write = (changes, localVersion) => writeDelta(changes, localVersion, used);
-    const pending = this.outbox.compose(patterns, write, this.patternsPerSync);
+    const pending = this.outbox.compose(
+      patterns,
+      (changes, localVersion) => writeDelta(changes, localVersion, used),
+      this.patternsPerSync,
+    );
     // Kept before it is on the wire: a TV unplugged in between must send the very same
     // delta again, not another one under the same version.
     await this.save();
@@ -269,7 +272,10 @@ function newTraffic() {
   return { bytesUp: 0, bytesDown: 0, attempts: 0 };
 }
 
-/** @param {() => Promise<import("./types.js").Answer>} ask */
+/**
+ * @param {() => Promise<import("./types.js").Answer>} ask
+ * @returns {Promise<{answer: import("./types.js").Answer | null, why: NoAnswer | null}>}
+ */
 async function attempt(ask) {
   try {
     return { answer: await ask(), why: null };

@@ -1,5 +1,7 @@
 /** Embeddings as bytes and back. What is read has a length of one. */
 
+import { uint16s } from "./columns.js";
+
 export const DIMENSIONS = 384;
 
 const INT8_MAX = 127;
@@ -53,12 +55,13 @@ export function readInt8(row) {
 /** @param {Uint8Array} row */
 export function readFloat32(row) {
   const view = new DataView(row.buffer, row.byteOffset, row.length);
-  return unit(Float64Array.from({ length: DIMENSIONS }, (_, i) => view.getFloat32(4 * i, true)));
+  const numbers = new Float64Array(DIMENSIONS);
+  return unit(numbers.map((_, i) => view.getFloat32(4 * i, true)));
 }
 
 /** @param {Uint8Array} row */
 export function readFloat16(row) {
-  return unit(Float64Array.from({ length: DIMENSIONS }, (_, i) => half(row[2 * i] | (row[2 * i + 1] << 8))));
+  return unit(uint16s(row).map(half));
 }
 
 /** IEEE 754 binary16. @param {number} bits */
@@ -78,7 +81,7 @@ function half(bits) {
  * @param {ArrayLike<number>} vector Not all zero.
  */
 export function writeInt8(vector) {
-  const largest = Array.prototype.reduce.call(vector, (most, x) => Math.max(most, Math.abs(x)), 0);
+  const largest = Array.from(vector, Math.abs).reduce((most, x) => Math.max(most, x), 0);
   return new Uint8Array(
     Int8Array.from(vector, (x) => Math.round((x * INT8_MAX) / largest)).buffer,
   );

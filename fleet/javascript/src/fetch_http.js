@@ -19,7 +19,7 @@ export function fetchHttp({ fetch, unzstd, timeoutSeconds = 30 }) {
       headers,
       body,
     });
-    const header = (name) => response.headers.get(name);
+    const header = (/** @type {string} */ name) => response.headers.get(name);
     const isZstd = header("Content-Encoding") === "zstd" && startsWith(content, ZSTD_MAGIC);
     return {
       status: response.status,

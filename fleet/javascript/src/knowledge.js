@@ -5,6 +5,8 @@ import { items, rows, sums } from "./columns.js";
 import { Items } from "./items.js";
 import { decode } from "./messages.js";
 
+/** @typedef {import("./received.js").Item} Item */
+
 /** A reply may still be written with the last one, while the next is fetched. */
 const CODEBOOKS_KEPT = 2;
 
@@ -13,7 +15,7 @@ export class Knowledge {
     /** @type {Map<number, Codebook>} By version. */
     this.codebooks = new Map();
     this.items = new Items();
-    /** @type {Map<number, import("./received.js").Item[]>} Of global patterns, by id. */
+    /** @type {Map<number, Item[]>} Of global patterns, by id. */
     this.contents = new Map();
   }
 
@@ -56,7 +58,7 @@ export class Knowledge {
    * @param {import("./received.js").Received} received
    */
   names({ similar, trends, links }) {
-    const isNamed = (item) => this.items.nameOf(item) !== undefined;
+    const isNamed = (/** @type {Item} */ item) => this.items.nameOf(item) !== undefined;
     return (
       similar.every(({ contents }) => (contents || []).every(isNamed)) &&
       trends.every(({ item }) => isNamed(item)) &&
@@ -71,21 +73,33 @@ export class Knowledge {
    * @returns {import("./ranking.js").Heard}
    */
   named(received) {
-    const nameOf = (item) => this.items.nameOf(item);
-    const isNamed = ([name]) => name !== undefined;
-    const named = (pairs) => pairs.map(([item, value]) => [nameOf(item), value]).filter(isNamed);
-    const links = Array.from(received.links, ([item, pairs]) => [nameOf(item), named(pairs)]);
+    const links = Array.from(received.links);
     return {
       similar: received.similar.map(({ id, embedding, successRate, contents }) => ({
         embedding,
         successRate,
         contents: (contents || this.contents.get(id) || [])
-          .map(nameOf)
+          .map((item) => this.items.nameOf(item))
           .filter((name) => name !== undefined),
       })),
-      trends: named(received.trends.map(({ item, score }) => [item, score])),
-      links: new Map(links.filter(isNamed)),
+      trends: this.pairs(received.trends.map(({ item, score }) => [item, score])),
+      links: new Map(this.pairs(links.map(([item, pairs]) => [item, this.pairs(pairs)]))),
     };
+  }
+
+  /**
+   * @template T
+   * @param {[Item, T][]} pairs
+   * @returns {[string, T][]} Those that have a name.
+   */
+  pairs(pairs) {
+    /** @type {[string, T][]} */
+    const result = [];
+    for (const [item, value] of pairs) {
+      const name = this.items.nameOf(item);
+      if (name !== undefined) result.push([name, value]);
+    }
+    return result;
   }
 }
 

@@ -1,6 +1,9 @@
 /** Storage and cache that last until the TV is switched off. */
 
-/** @implements {import("./types.js").Storage} */
+/** @typedef {import("./types.js").Storage} Storage */
+/** @typedef {import("./types.js").Cache} Cache */
+
+/** @implements {Storage} */
 export class MemoryStorage {
   /** @param {string | null} [text] */
   constructor(text = null) {
@@ -17,7 +20,7 @@ export class MemoryStorage {
   }
 }
 
-/** @implements {import("./types.js").Cache} */
+/** @implements {Cache} */
 export class MemoryCache {
   constructor() {
     /** @type {Map<string, Uint8Array>} */

@@ -29,7 +29,7 @@ function schema(name) {
  * Serialise. Fields are named as in the schema, in camelCase; those left out are absent.
  *
  * @param {string} name
- * @param {object} fields
+ * @param {any} fields
  * @returns {Uint8Array}
  */
 export function encode(name, fields) {

@@ -172,16 +172,17 @@ export class Publications {
 /** @param {Uint8Array} bytes @returns {Manifest} */
 function readManifest(bytes) {
   const message = parsed("Manifest", bytes);
-  const entry = ({ name, path, sha256, sizeBytes }) => [
-    name,
-    { path, sha256: hex(sha256), size: number(sizeBytes) },
-  ];
   return {
     globalVersion: number(message.globalVersion),
     codebookVersion: message.codebookVersion,
-    bundles: new Map(message.bundles.map(entry)),
-    keys: message.keys.map((key) => hex(key.publicKey)),
+    bundles: new Map(message.bundles.map(namedEntry)),
+    keys: Array.from(message.keys, ({ publicKey }) => hex(publicKey)),
   };
+}
+
+/** @param {any} entry A ManifestEntry. */
+function namedEntry({ name, path, sha256, sizeBytes }) {
+  return [name, { path, sha256: hex(sha256), size: number(sizeBytes) }];
 }
 
 /** @param {string} name @param {Uint8Array} bytes */

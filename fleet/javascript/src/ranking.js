@@ -54,11 +54,15 @@ export class Catalogue {
  */
 export function scores(household, heard, catalogue, weights = FEDERATED) {
   const total = new Float64Array(catalogue.size);
-  const kinds = { links, similar, trends, own };
-  for (const [kind, evidence] of Object.entries(kinds)) {
-    if (!weights[kind]) continue;
+  const kinds = [
+    { weight: weights.links, evidence: links },
+    { weight: weights.similar, evidence: similar },
+    { weight: weights.trends, evidence: trends },
+    { weight: weights.own, evidence: own },
+  ];
+  for (const { weight, evidence } of kinds.filter((kind) => kind.weight)) {
     scaled(evidence(household, heard, catalogue)).forEach((value, row) => {
-      total[row] += weights[kind] * value;
+      total[row] += weight * value;
     });
   }
   return total;
@@ -110,7 +114,8 @@ function similar({ patterns }, heard, catalogue) {
         Math.max(most, sharpened(dot(pattern.embedding, embedding)) * pattern.likedCount),
       0,
     );
-    const known = contents.map((name) => catalogue.rows.get(name)).filter((row) => row !== undefined);
+    const rows = contents.map((name) => catalogue.rows.get(name));
+    const known = rows.filter((row) => row !== undefined);
     known.forEach((row, place) => {
       // The first that a pattern names stands for it best.
       evidence[row] += (closeness * successRate) / Math.sqrt(place + 1);

@@ -73,11 +73,12 @@ function similar(column, names, codebooks) {
 
 /** @param {any[]} regions @param {string[]} names */
 function trends(regions, names) {
+  /** @type {Received["trends"]} */
   const result = [];
   for (const { region, references, scores } of regions) {
     const steps = uint16s(scores);
-    references.forEach((reference, i) => {
-      result.push({ item: item(number(reference), names), score: score(steps[i]), region });
+    items(references, names).forEach((named, i) => {
+      result.push({ item: named, score: score(steps[i]), region });
     });
   }
   return result;
@@ -93,6 +94,7 @@ function links(message, names) {
   const from = items(message.references, names);
   const related = sums(message.relatedDeltas).map((reference) => item(reference, names));
   const places = related.length > ONE_BYTE_PLACES ? uint16s(message.places) : message.places;
+  /** @type {[Item, number][]} */
   const pairs = Array.from(places, (place, i) => [related[place], fraction(message.weights[i])]);
   return new Map(rows(message.counts, pairs, from.length).map((row, i) => [from[i], row]));
 }

@@ -6,7 +6,9 @@ import { decode, encode } from "./messages.js";
 const PROTOBUF = "application/protobuf";
 const SYNC_PATH = "/api/v1/sync";
 
-/** @implements {import("./types.js").Door} */
+/** @typedef {import("./types.js").Door} Door */
+
+/** @implements {Door} */
 export class RestDoor {
   /**
    * @param {string} server As "https://tv.example".

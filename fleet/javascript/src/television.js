@@ -1,7 +1,7 @@
 /** A TV, put together: what it owes, what it heard, and what it makes of that. */
 
 import { Client, openOutbox } from "./client.js";
-import { FleetError } from "./errors.js";
+import { FleetError, UnreadableReply } from "./errors.js";
 import { Knowledge } from "./knowledge.js";
 import { Publications } from "./publications.js";
 import { Catalogue, ranked } from "./ranking.js";
@@ -91,7 +91,11 @@ export class Television {
    */
   async refresh(names) {
     const publication = await this.publications.fetch(this.client.outbox, names);
-    this.knowledge.learn(publication.bundles);
+    const { bundles, codebookVersion } = publication;
+    this.knowledge.learn(bundles);
+    if (bundles.has("codebook") && !this.knowledge.codebooks.has(codebookVersion)) {
+      throw new UnreadableReply(`the bundle isn't codebook ${codebookVersion}`);
+    }
     return publication;
   }
 

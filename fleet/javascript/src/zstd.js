@@ -18,6 +18,7 @@ const PIECE_BYTES = 16 * 1024;
  * @returns {Uint8Array}
  */
 export function unzstd(bytes, limit = LIMIT_BYTES) {
+  /** @type {Uint8Array[]} */
   const parts = [];
   let size = 0;
   const stream = new Decompress((part) => {

@@ -16,7 +16,9 @@ const NO_ANSWER = new Set([
   grpc.status.INTERNAL,
 ]);
 
-/** @implements {import("../types.js").Door} */
+/** @typedef {import("../types.js").Door} Door */
+
+/** @implements {Door} */
 export class GrpcDoor {
   /**
    * @param {string} target As "tv.example:50051".
@@ -24,9 +26,9 @@ export class GrpcDoor {
    * @param {import("@grpc/grpc-js").ChannelCredentials} [options.credentials]
    * @param {number} [options.timeoutSeconds] For one call.
    */
-  constructor(target, { credentials = grpc.credentials.createInsecure(), timeoutSeconds = 30 } = {}) {
+  constructor(target, { credentials, timeoutSeconds = 30 } = {}) {
     this.target = target;
-    this.credentials = credentials;
+    this.credentials = credentials || grpc.credentials.createInsecure();
     this.timeoutSeconds = timeoutSeconds;
     /** @type {Map<string, import("@grpc/grpc-js").Client>} By target. */
     this.clients = new Map();
@@ -104,7 +106,7 @@ export class GrpcDoor {
 /**
  * Syncs over one stream. It is a door like the others, but for enrolment.
  *
- * @implements {import("../types.js").Door}
+ * @implements {Door}
  */
 export class StreamDoor {
   /** @param {import("@grpc/grpc-js").ClientDuplexStream<any, any>} stream */
@@ -203,6 +205,7 @@ function refusalOf(problem) {
  * @param {any} message
  */
 function problemOf(message) {
+  /** @type {{[member: string]: any}} */
   const problem = { code: message.code, detail: message.detail, status: message.status };
   if (message.field) problem.field = message.field;
   if (message.accepted) problem.accepted = message.accepted;

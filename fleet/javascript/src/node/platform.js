@@ -8,6 +8,9 @@ import nacl from "tweetnacl";
 import { fetchHttp } from "../fetch_http.js";
 import { unzstd } from "../zstd.js";
 
+/** @typedef {import("../types.js").Storage} Storage */
+/** @typedef {import("../types.js").Cache} Cache */
+
 /** @type {import("../publications.js").Crypto} */
 export const crypto = {
   verify: (statement, signature, key) => nacl.sign.detached.verify(statement, signature, key),
@@ -23,7 +26,7 @@ export function pause(seconds) {
   return new Promise((resume) => setTimeout(resume, seconds * 1000));
 }
 
-/** @implements {import("../types.js").Storage} */
+/** @implements {Storage} */
 export class FileStorage {
   /** @param {string} path */
   constructor(path) {
@@ -49,7 +52,7 @@ export class FileStorage {
   }
 }
 
-/** @implements {import("../types.js").Cache} */
+/** @implements {Cache} */
 export class DirectoryCache {
   /** @param {string} directory */
   constructor(directory) {
