@@ -142,8 +142,8 @@ class Client:
         1. An unconfirmed delta goes again as it was; otherwise a new one is made.
         2. It goes out until there is an answer.
         3. 401 or 421: enrol again, once, for a token and for where the shard answers.
-           Another version: start over from the server's. A codebook that is too old:
-           write the same anew, once, with the current one.
+           Another version: start over from the server's. An unknown codebook: write
+           the same anew, once, with the server's or without any.
         4. Only the server's word confirms it, or gives its number free.
         """
         known = list(patterns)
@@ -175,7 +175,7 @@ class Client:
                 # number is used with other content: the server says so, and above it
                 # everything is told again.
                 self.outbox.discard()
-                self.dictionary.codebook = None
+                self._renew_codebook(response)
                 written_anew = True
                 continue
 
@@ -261,6 +261,16 @@ class Client:
     def _needs_codebook(self) -> bool:
         """Without one, the answer with the first news would be ten times as long."""
         return self.wire == PROTOBUF and self.dictionary.codebook is None
+
+    def _renew_codebook(self, refusal: httpx.Response) -> None:
+        """Have the codebook that the server calls the current one, or do without.
+
+        It may know less than a cache, while it is still reading what was published.
+        """
+        current = problem_of(refusal).get("codebook_version")
+        if isinstance(current, int) and current > self.dictionary.codebook_version:
+            self._read_up()
+        self.dictionary.is_put_aside = self.dictionary.codebook_version != current
 
     def _read_up(self, *, with_items: bool = False) -> bool:
         """Fetch what the dictionary lacks; say whether that went well."""

@@ -283,17 +283,35 @@ def test_delta_applied_before_its_codebook_was_dropped_is_not_counted_twice(
     assert published.home.version == tv.outbox.confirmed_version == 2
 
 
-def test_codebook_that_nobody_has_is_done_without(published, tv):
+def test_codebook_that_cannot_be_had_is_done_without(published, tv):
     """What is published still names one that the server doesn't understand."""
     tv.sync([])
     published.codebooks = {6: codebook_body(6)}
 
-    with pytest.raises(Refused) as refusal:
-        tv.sync([pattern(1)])
     tv.sync([pattern(1)])
 
-    assert refusal.value.code == "codebook_unknown"
-    assert embeddings_of(published.syncs[-1]) == [("int8", 0, 384)]
+    assert [embeddings_of(seen) for seen in published.syncs[1:]] == [
+        [("codes", 1, 40)],
+        [("int8", 0, 384)],
+    ]
+    assert published.home.version == 2
+
+
+def test_server_that_is_behind_its_publication_gets_numbers(published, tv):
+    """One of its processes is still reading what caches have already."""
+    understood = published.codebooks
+    published.codebooks = {}
+
+    tv.sync([pattern(1)])
+    published.codebooks = understood
+    tv.sync([pattern(1), pattern(2)])
+
+    assert [embeddings_of(seen) for seen in published.syncs] == [
+        [("codes", 1, 40)],
+        [("int8", 0, 384)],
+        [("codes", 1, 40)],
+    ]
+    assert published.home.applied_count == 2
 
 
 def test_pattern_that_codes_describe_badly_makes_its_delta_int8(published, tv):

@@ -193,7 +193,8 @@ class Vega:
         try:
             self._check_codebook(seen)
         except KeyError:
-            return 422, {"code": "codebook_unknown"}
+            current = max(self.codebooks, default=0)
+            return 422, {"code": "codebook_unknown", "codebook_version": current}
         return self._sync(seen.body, home)
 
     def _current(self) -> dict[str, Any]:
