@@ -10,7 +10,7 @@ NPM_STAMP := $(JAVASCRIPT)/node_modules/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types openapi proto bench-cells lock clean system-packages
+.PHONY: help run test lint types openapi proto bench-cells bench-wire lock clean system-packages
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ proto: $(DEV_STAMP) $(NPM_STAMP) ## Generate the code of proto/, which is commit
 
 bench-cells: $(DEV_STAMP) ## Hold the k-means of a round against faiss and against sgemm
 	$(BIN)/python -m benchmarks.cells $(ARGS)
+
+bench-wire: $(DEV_STAMP) ## Hold bytes, cosines, lift and cost of a sync against their limits (ARGS="--movielens DIR")
+	$(BIN)/python -m benchmarks.wire $(ARGS)
 
 lock: $(DEV_STAMP) ## Compile requirements*.in into hash-pinned requirements*.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
