@@ -105,6 +105,12 @@ const commands = {
   async stream() {
     tv.client.door = grpc.openStream(tv.client.outbox);
   },
+  async end_stream() {
+    tv.client.door.close();
+  },
+  async leave_stream() {
+    tv.client.door = grpc;
+  },
   async fate(changes) {
     Object.assign(fate, changes);
   },

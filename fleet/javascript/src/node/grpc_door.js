@@ -115,6 +115,8 @@ export class StreamDoor {
     this.sequence = 0;
     /** @type {Map<number, {resolve: Function, reject: Function, bytesUp: number}>} */
     this.waiting = new Map();
+    /** Why nothing can be said any more. @type {any} */
+    this.ended = null;
     stream.on("data", (answer) => this.hear(answer));
     stream.on("error", (error) => this.end(error));
     stream.on("end", () => this.end(new NoAnswer("the stream ended", "stream_ended")));
@@ -134,12 +136,17 @@ export class StreamDoor {
     const { sequence } = this;
     const bytesUp = encode("SyncRequest", sync).length;
     return new Promise((resolve, reject) => {
+      if (this.ended) {
+        reject(new NoAnswer("the stream has ended", "stream_ended"));
+        return;
+      }
       this.waiting.set(sequence, { resolve, reject, bytesUp });
       this.stream.write({ sequence: int64(sequence), sync });
     });
   }
 
   close() {
+    this.ended = new NoAnswer("the stream was closed", "stream_ended");
     this.stream.end();
   }
 
@@ -156,6 +163,7 @@ export class StreamDoor {
 
   /** @param {any} error */
   end(error) {
+    this.ended = error;
     for (const { resolve, reject } of this.waiting.values()) {
       settle(() => ({ ...refusal(error), bytesUp: 0, bytesDown: 0 }), resolve, reject);
     }
