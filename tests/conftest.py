@@ -12,6 +12,7 @@ import pytest
 from django.db import connections
 from hypothesis import HealthCheck, settings
 
+from federation import publication
 from shards.models import Shard
 
 # Every run tries the same examples, and a slow machine is no failure.
@@ -22,6 +23,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("constellation")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_loaded() -> None:
+    """What other tests have read may have the version and the checksum of what is
+    to be read here, and other codebooks and ordinals."""
+    publication._loaded.clear()
 
 
 @pytest.fixture

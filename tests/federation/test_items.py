@@ -26,11 +26,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_loaded(monkeypatch):
-    monkeypatch.setattr(publication, "_loaded", {})
-
-
 @pytest.fixture
 def fleet():
     fleets.store(fleets.plant(tv_count=60), fleets.make_shards(2))

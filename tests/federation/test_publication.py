@@ -19,12 +19,6 @@ pytestmark = pytest.mark.django_db(
 ALIAS = "shard_000"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_loaded(monkeypatch):
-    """What other tests have read may be just what is to be read here."""
-    monkeypatch.setattr(publication, "_loaded", {})
-
-
 def put_out(version: int, result=None, *, alias: str = ALIAS) -> None:
     edition = an_edition(version, result or a_result(seed=version))
     publish.stage(alias, edition)
