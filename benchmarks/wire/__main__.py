@@ -23,10 +23,13 @@ from fleet.movielens import DatasetError
 
 FOLDER_VARIABLE = "CONSTELLATION_MOVIELENS_DIR"
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def main() -> int:
     options = _options()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _interrupt)
     started = time.monotonic()
     try:
         fleets = _measure(options.movielens)
@@ -58,10 +61,16 @@ def _measure(folder: Path | None) -> dict[str, Figures]:
 
 
 def _saying(name: str) -> Say:
-    return lambda line: _progress(f"{name}: {line}")
+    started = time.monotonic()
+    return lambda line: _progress(
+        f"{name}, {time.monotonic() - started:3.0f} s: {line}"
+    )
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # Once is enough: what then takes its time is ending what was started.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from sync.messages import SyncReply, Wishes
 
 REPEATS = 25
+
+#: A TV comes back after 300 to 900 seconds.
+SYNCS_PER_HOUR = 6
+
 BODIES = 40
 
 #: As TVs say it.
@@ -46,14 +50,26 @@ class Cost:
     write: float
     #: Trying whether zstd makes it smaller.
     compress: float
-    #: An empty delta and a reply with nothing new.
-    unchanged: float
+    #: An empty delta, and a reply with nothing new.
+    read_empty: float
+    write_unchanged: float
     #: The same delta and reply in JSON, zstd both ways.
     json: float
 
     @property
     def per_sync(self) -> float:
+        """The dearest sync: much to say on both sides."""
         return self.read + self.write + self.compress
+
+    @property
+    def per_sync_of_an_hour(self) -> float:
+        """A TV syncs every ten minutes, and one answer in six has news.
+
+        Each time it has something to say, as if it were watched day and night.
+        """
+        rest = SYNCS_PER_HOUR - 1
+        news = self.write + self.compress + rest * self.write_unchanged
+        return self.read + news / SYNCS_PER_HOUR
 
 
 def measure(installation: Installation, cases: Sequence[Case]) -> Cost:
@@ -157,15 +173,12 @@ def _cost(samples: Sequence[_Sample]) -> dict[str, float]:
         body = json_wire.write_sync(s.reply, request.wishes)
         encodings.encode(body, ACCEPT_ENCODING)
 
-    def unchanged(s: _Sample) -> None:
-        protobuf_wire.read_sync(s.empty, s.source)
-        protobuf_wire.write_sync(s.unchanged, s.wishes)
-
     parts: dict[str, Callable[[_Sample], object]] = {
         "read": lambda s: protobuf_wire.read_sync(s.protobuf, s.source),
         "write": lambda s: protobuf_wire.write_sync(s.reply, s.wishes),
         "compress": lambda s: encodings.encode(replies[id(s)], ACCEPT_ENCODING),
-        "unchanged": unchanged,
+        "read_empty": lambda s: protobuf_wire.read_sync(s.empty, s.source),
+        "write_unchanged": lambda s: protobuf_wire.write_sync(s.unchanged, s.wishes),
         "json": in_json,
     }
     runs: dict[str, list[float]] = {name: [] for name in parts}

@@ -30,6 +30,8 @@ class Heard:
     """One reply, told twice."""
 
     bytes_down: int
+    #: Before it was compressed.
+    bytes_inflated: int
     bytes_down_json: int
     #: When it holds the publication already.
     bytes_down_unchanged: int
@@ -79,6 +81,7 @@ def _listen(town: Town, tv: Television) -> Heard:
     code_bytes, decoded = _decoded(news.similar.embeddings, len(cells), codebook)
     return Heard(
         bytes_down=compact.bytes_down,
+        bytes_inflated=len(compact.reply),
         bytes_down_json=full.bytes_down,
         bytes_down_unchanged=unchanged.bytes_down,
         code_bytes=code_bytes,

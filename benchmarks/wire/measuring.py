@@ -69,7 +69,10 @@ def measure_at(
             | _quality_down(households, heard)
             | _peers(town, told, heard)
             | {f"codec_us_{name}": value for name, value in asdict(cost).items()}
-            | {"codec_us_per_sync": cost.per_sync}
+            | {
+                "codec_us_per_sync": cost.per_sync,
+                "codec_us_per_sync_of_an_hour": cost.per_sync_of_an_hour,
+            }
         )
         if fleet.movielens is None:
             return figures | {"lift_kept": None}
@@ -100,6 +103,7 @@ def _down(heard: Sequence[Heard], heard_full: Sequence[Heard]) -> Figures:
     return (
         _percentiles("down_bytes_{}", [h.bytes_down for h in every])
         | _percentiles("down_bytes_{}_households", [h.bytes_down for h in heard])
+        | _percentiles("down_bytes_{}_inflated", [h.bytes_inflated for h in every])
         | _percentiles("down_bytes_{}_json_zstd", [h.bytes_down_json for h in every])
         | {
             "down_bytes_unchanged_max": max(h.bytes_down_unchanged for h in every),

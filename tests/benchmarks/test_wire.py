@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,12 +21,12 @@ from tests.running import runs, wait_for
 
 pytestmark = pytest.mark.slow
 
-FEW = Plan(seed=5, households=90, clusters=12, contents_per_cluster=8)
+FEW = Plan(seed=5, households=60, clusters=12, contents_per_cluster=8)
 
 
 @pytest.fixture(scope="module")
 def figures():
-    return measure(synthetic(FEW, rounds=4), televisions=8, say=print)
+    return measure(synthetic(FEW, rounds=4), televisions=4, say=print)
 
 
 def test_every_figure_is_measured_but_lift(figures):
@@ -63,8 +64,8 @@ def test_ends_all_it_has_started_when_it_is_told_to(tmp_path):
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: len(started_by(benchmark)) > 3, seconds=300)
-        started = started_by(benchmark)
+        wait_for(lambda: "granian" in commands_of(started_by(benchmark)), seconds=300)
+        started = [each.pid for each in started_by(benchmark)]
 
         benchmark.send_signal(signal.SIGTERM)
         output, _ = benchmark.communicate(timeout=300)
@@ -76,7 +77,15 @@ def test_ends_all_it_has_started_when_it_is_told_to(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def started_by(process: subprocess.Popen[bytes]) -> list[int]:
-    """All of its processes at any depth; PostgreSQL's are among them, then."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    return [each.pid for each in family]
+def started_by(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """All of its processes, at any depth."""
+    family: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
+    return family
+
+
+def commands_of(processes: list[psutil.Process]) -> str:
+    words = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            words += process.cmdline()
+    return " ".join(words)
