@@ -28,11 +28,12 @@ from patterns.exceptions import (
 SAMPLE_COUNT_MAX = 2**63 - 1
 
 
-# What a delta is made of isn't frozen: a sync makes dozens of these, and frozen ones
-# take three times as long to make. Nobody changes them all the same.
+# What a delta is made of isn't frozen, and may be mapped over columns: a sync makes
+# dozens of these, and frozen ones by keywords take six times as long to make. Nobody
+# changes them all the same.
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """The circumstances of a pattern: codes of ``patterns/context.py``."""
 
@@ -43,7 +44,7 @@ class Context:
     content_ids: tuple[str, ...] = ()
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PatternAddition:
     """A pattern as the TV has it now; it replaces one with the same id."""
 
@@ -57,7 +58,7 @@ class PatternAddition:
     code: tuple[int, bytes] | None = None
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class PatternUpdate:
     """More samples of a pattern that is stored already."""
 

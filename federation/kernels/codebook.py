@@ -122,19 +122,21 @@ class Codebook:
         rows = codes + _FIRST_ROWS[:n_bytes]
         # ``take`` is several times faster than indexing here.
         parts = self._flat_centroids.take(rows, axis=0)
-        turned = parts.reshape(n, n_bytes // GROUPS, TURNED_DIMENSIONS).sum(axis=1)
+        stages = n_bytes // GROUPS
+        # A product with ones is the fastest sum of a few rows.
+        turned: Any = _ONES[:stages] @ parts.reshape(n, stages, TURNED_DIMENSIONS)
         vectors: Float32Array = turned @ self._basis
         vectors += self.mean
-        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-        scales = np.divide(
-            1, lengths, out=np.zeros_like(lengths), where=lengths > _SHORTEST
-        )
-        vectors *= scales[:, None]
+        lengths = np.sqrt(np.vecdot(vectors, vectors))
+        lengths[lengths <= _SHORTEST] = np.inf
+        vectors /= lengths[:, None]
         return vectors
 
 
 #: Where the centroids of each byte of a code begin. (48,)
 _FIRST_ROWS = np.arange(STAGES * GROUPS, dtype=np.int64) * CENTROIDS
+
+_ONES = np.ones(STAGES, dtype=np.float32)
 
 
 def nearest_centroids(

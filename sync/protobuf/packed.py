@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from struct import unpack
 from uuid import UUID
 
 from django.conf import settings
@@ -76,22 +77,14 @@ def _additions(
     )
     _check_distinct(ids, "delta.patterns_added[{}].id")
     return tuple(
-        PatternAddition(
-            id=pattern_id,
-            embedding=row,
-            success_rate=rate,
-            sample_count=number,
-            context=context,
-            code=code,
-        )
-        for pattern_id, row, rate, number, context, code in zip(
+        map(
+            PatternAddition,
             fields.uuids(ids),
             sent.rows,
             rates,
             sample_counts,
             contexts,
             sent.codes,
-            strict=True,
         )
     )
 
@@ -107,18 +100,7 @@ def _contexts(
     references = References(message.names, publication)
     genres = references.genre_hints(message.genre_hints, paths)
     contents = references.content_ids(message.content_ids, paths)
-    return [
-        Context(
-            time_of_day=time,
-            day_of_week=day,
-            content_type=kind,
-            genre_hints=genre_hints,
-            content_ids=content_ids,
-        )
-        for time, day, kind, genre_hints, content_ids in zip(
-            times, days, types, genres, contents, strict=True
-        )
-    ]
+    return list(map(Context, times, days, types, genres, contents))
 
 
 def _updates(
@@ -133,27 +115,23 @@ def _updates(
         for number, path in zip(samples, paths, strict=True):
             rules.additional_samples(number, path)
     _check_distinct(ids, "delta.patterns_updated[{}].id")
-    return tuple(
-        PatternUpdate(id=pattern_id, new_success_rate=rate, additional_samples=number)
-        for pattern_id, rate, number in zip(
-            fields.uuids(ids), rates, samples, strict=True
-        )
-    )
+    return tuple(map(PatternUpdate, fields.uuids(ids), rates, samples))
 
 
 # Columns
 
 
-def _ids(column: bytes, name: str) -> list[bytes]:
+def _ids(column: bytes, name: str) -> tuple[bytes, ...]:
     if len(column) % UUID_BYTES:
         fields.refuse(
             f"{_PACKED}.{name}",
             f"it has {len(column)} bytes",
             f"UUIDs of {UUID_BYTES} bytes each",
         )
-    if len(column) > settings.PATTERNS_PER_SYNC * UUID_BYTES:
-        rules.check_pattern_count(len(column) // UUID_BYTES, at_least="at least ")
-    return [column[i : i + UUID_BYTES] for i in range(0, len(column), UUID_BYTES)]
+    count = len(column) // UUID_BYTES
+    if count > settings.PATTERNS_PER_SYNC:
+        rules.check_pattern_count(count, at_least="at least ")
+    return unpack(f"{UUID_BYTES}s" * count, column)
 
 
 def _check_distinct(ids: Sequence[bytes], path: str) -> None:
@@ -166,14 +144,14 @@ def _paths(path: str, count: int) -> Sequence[str]:
     return tuple(path.format(i) for i in range(count))
 
 
-def _numbers(column: Sequence[int], count: int, name: str) -> list[int]:
+def _numbers(column: Sequence[int], count: int, name: str) -> Sequence[int]:
     if len(column) != count:
         fields.refuse(
             f"{_PACKED}.{name}",
             f"it has {len(column)} numbers",
             f"{count}, one for each id",
         )
-    return list(column)
+    return column[:]
 
 
 def _rates(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise, repeat
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import cast
 
 from django.conf import settings
@@ -36,16 +37,17 @@ class References:
     ) -> list[Names]:
         """Read the genres of each addition."""
         rows = _Rows(column, paths, "genre_hints", at_most=GENRE_HINTS_LIMIT)
-        items = self._items(rows)
-        if not all(map(str.startswith, items, repeat(GENRE_PREFIX))):
-            is_genre = [item.startswith(GENRE_PREFIX) for item in items]
+        genre_of = _genre if self._names else _published_genre
+        genres = list(map(genre_of, self._items(rows)))
+        if None in genres:
             fields.refuse(
-                rows.path(is_genre.index(False)),
+                rows.path(genres.index(None)),
                 "it is no genre",
                 f"items that begin with {GENRE_PREFIX}",
             )
-        genres = [item[len(GENRE_PREFIX) :] for item in items]
-        return self._checked(rows.of(genres), paths, rules.genre_hints)
+        return self._checked(
+            rows.of(cast("list[str]", genres)), paths, rules.genre_hints
+        )
 
     def content_ids(
         self, column: content_pb2.ReferenceLists, paths: Sequence[str]
@@ -88,6 +90,15 @@ class References:
         return cast("list[str]", items)
 
 
+def _genre(item: str) -> str | None:
+    """Name the genre that an item is; None for a content."""
+    return item.removeprefix(GENRE_PREFIX) if item.startswith(GENRE_PREFIX) else None
+
+
+# Not of names that came along: they may be of any length.
+_published_genre = lru_cache(maxsize=1024)(_genre)
+
+
 class _Rows:
     """References of each addition, all of them in one list."""
 
@@ -106,16 +117,17 @@ class _Rows:
                 f"it has {len(counts)} bytes",
                 f"{len(paths)}, one for each of added_ids, or none",
             )
-        if max(counts, default=0) > at_most:
+        if counts and max(counts) > at_most:
             for count, path in zip(counts, paths, strict=True):
                 fields.check_length(count, f"{path}.{name}", at_most=at_most)
-        if len(column.references) != sum(counts):
+        references = column.references
+        if len(references) != sum(counts):
             fields.refuse(
                 f"{_PACKED}.{name}.references",
-                f"it has {len(column.references)} numbers",
+                f"it has {len(references)} numbers",
                 f"{sum(counts)}, the sum of counts",
             )
-        self.references = list(column.references)
+        self.references = references[:]
         self._ends = [0, *accumulate(counts)]
         self._paths = paths
         self._name = name

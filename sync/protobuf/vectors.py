@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from struct import unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,8 +110,8 @@ def _coded(
     version = message.codebook_version
     codebook = rules.codebook(publication(), version, f"{column}.codebook_version")
     rows = codebook.decode(_as_code(data).reshape(count, -1))
-    size = len(data) // count
-    codes = [(version, data[i : i + size]) for i in range(0, len(data), size)]
+    each = f"{len(data) // count}s"
+    codes = list(zip(repeat(version), unpack(each * count, data), strict=False))
     # Of length one, or zero.
     return Vectors(rows, codes) if rows[:, 0].all() else _checked(rows, codes, paths)
 
