@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -29,6 +31,9 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["SyncService"].full_name
 #: Streams open at once; each costs some memory and, between its syncs, no thread.
 STREAMS_LIMIT = 1000
 
+#: Those of one TV. It needs one; what broke counts until it is noticed.
+STREAMS_PER_DEVICE = 8
+
 #: For the message of a call to come. A TV's uplink needs a second for the largest.
 READING_LIMIT = timedelta(seconds=20)
 
@@ -39,6 +44,8 @@ class Servicer:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._stream_count = 0
+        #: By the 16 bytes of a TV's id.
+        self._streams_of: Counter[bytes] = Counter()
         self._stopping = asyncio.Event()
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -83,12 +90,26 @@ class Servicer:
             await _refuse(context, load.overloaded())
         self._stream_count += 1
         try:
-            await self._workers.do(calls.open_stream, _call(b"", context))
-            await self._answer_one_by_one(context)
+            device_id = await self._workers.do(calls.open_stream, _call(b"", context))
+            with self._place_of(device_id):
+                await self._answer_one_by_one(context)
         except ConstellationError as exc:
             await _refuse(context, exc)
         finally:
             self._stream_count -= 1
+
+    @contextmanager
+    def _place_of(self, device_id: bytes) -> Iterator[None]:
+        """Count a TV's stream while it is open, so that none takes those of others."""
+        if self._streams_of[device_id] >= STREAMS_PER_DEVICE:
+            raise load.overloaded()
+        self._streams_of[device_id] += 1
+        try:
+            yield
+        finally:
+            self._streams_of[device_id] -= 1
+            if self._streams_of[device_id] == 0:
+                del self._streams_of[device_id]
 
     async def _answer_one_by_one(self, context: Context) -> None:
         while (body := await self._next(context)) is not None:

@@ -188,6 +188,24 @@ def test_one_stream_too_many_is_sent_away(vega_tv, monkeypatch):
 
 
 @with_shard
+def test_a_tv_takes_no_streams_of_others(vega_tv, vega_neighbour, monkeypatch):
+    monkeypatch.setattr(servicer, "STREAMS_PER_DEVICE", 1)
+    first, neighbours = Talk(vega_tv), Talk(vega_neighbour)
+
+    call = stream(iter([]), vega_tv.authorization)
+    grpc_client.client().threads.work(OPENING)
+
+    assert call.exception().code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(call.trailing_metadata())["code"] == "overloaded"
+    neighbours.say(enveloped(1, vega_neighbour.body()))
+    neighbours.end()
+    first.end()
+    second = Talk(vega_tv)
+    second.say(enveloped(1, vega_tv.body()))
+    second.end()
+
+
+@with_shard
 def test_server_that_stops_answers_what_is_under_way_and_ends_the_stream(vega_tv):
     threads = WaitingThreads()
     door = Door(threads)
