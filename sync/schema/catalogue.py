@@ -21,7 +21,8 @@ TAG = "Content"
 _LIST = """\
 The catalogue in the order in which it grew: a TV that goes on with `after` =
 `next_after` never misses a content. Mostly that is the ordinal of the page's last
-content; it is higher if TVs named the content before the catalogue had it.
+content; it is higher if TVs named the content before the catalogue had it. To look
+for new contents later, ask for the last page again, with the `after` that gave it.
 """
 
 _WRITE = f"""\
@@ -209,7 +210,8 @@ def _summary() -> dict[str, Schema]:
 
 def _content_id() -> Schema:
     return parts.text(
-        "The content's name in every delta and every reply. No NUL character.",
+        "The content's name in every delta and every reply. No NUL character, and not "
+        "`genre:` at its beginning.",
         example=parts.CONTENT_ID,
         at_most=CONTENT_ID_LENGTH,
     )

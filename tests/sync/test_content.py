@@ -137,6 +137,7 @@ def test_strangers_may_neither(client):
         ({"content_id": ""}, "content_id"),
         ({"content_id": "x" * 65}, "content_id"),
         ({"content_id": 7}, "content_id"),
+        ({"content_id": "genre:crime"}, "content_id"),
         ({"title": None}, "title"),
         ({"title": "x" * 256}, "title"),
         ({"title": "a\0b"}, "title"),
