@@ -6,23 +6,20 @@ field that syncs learn is one that pulls know.
 
 from __future__ import annotations
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from constellation.v1 import sync_pb2
 from patterns.delta import Accepted
 from sync import protobuf_wire
 from sync.current import PublicationSource
-from sync.exceptions import MalformedBody
 from sync.messages import SyncReply, Wishes
+from sync.protobuf.parsing import parsed
 from sync.pulling import PullReply, PullRequest
 
 
 def read_pull(body: bytes, source: PublicationSource) -> PullRequest:
     """Parse and validate. Fields that nobody knows are ignored."""
-    try:
-        message = sync_pb2.PullRequest.FromString(body)
-    except DecodeError as exc:
-        raise MalformedBody(problem="it isn't a PullRequest") from exc
+    message = parsed(sync_pb2.PullRequest, body)
     as_sync = sync_pb2.SyncRequest()
     _copy_fields(message, as_sync)
     as_sync.delta.local_version = 0  # required, and of no effect

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.http import HttpRequest
-from google.protobuf.message import DecodeError
 from rest_framework import exceptions as drf_exceptions
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.request import Request
@@ -16,7 +15,7 @@ from shards.services.operators import MAY_LOOK
 from sync import cluster
 from sync.authentication import DeviceAuthentication
 from sync.cluster import Standing
-from sync.exceptions import MalformedBody
+from sync.protobuf.parsing import or_none, parsed
 from sync.version import VERSION
 
 _STATES = {
@@ -39,11 +38,8 @@ def check_may_look(authorization: str | None) -> None:
 
 
 def answer(body: bytes) -> bytes:
-    try:
-        request = status_pb2.GetClusterStatusRequest.FromString(body)
-    except DecodeError as exc:
-        raise MalformedBody(problem="it isn't a GetClusterStatusRequest") from exc
-    shard_id = request.shard_id if request.HasField("shard_id") else None
+    request = parsed(status_pb2.GetClusterStatusRequest, body)
+    shard_id = or_none(request, "shard_id")
     with reaching.control():
         global_version = selectors.current_version()
     message = status_pb2.ClusterStatus(
