@@ -7,6 +7,7 @@ their language doesn't have. "Exactly once" in ``docs/tv.md`` is the other half.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,12 @@ SYNC_PATH = "/api/v1/sync"
 
 #: What a TV waits when the server says nothing about the next sync.
 DEFAULT_NEXT_SYNC_SECONDS = 600.0
+
+#: Whatever the server says: never in a hot loop, and never nearly for ever.
+NEXT_SYNC_SECONDS_MIN, NEXT_SYNC_SECONDS_MAX = 1.0, 24 * 3600.0
+
+#: Versions are counted in 63 bits; what isn't one must not get into the outbox.
+VERSION_MAX = 2**63 - 1
 
 #: Enrolling again gives a fresh token (401) and the right address (421).
 ENROL_AGAIN_STATUSES = frozenset({401, 421})
@@ -132,6 +139,8 @@ class Client:
         if response.status_code not in (HTTPStatus.OK, HTTPStatus.CREATED):
             raise Refused(response)
         enrolled = wire.read_enrolment(response.content)
+        if not _is_address(urljoin(self.server, enrolled.sync_url or "")):
+            raise UnreadableReply(f"{enrolled.sync_url} is no address to sync at")
         self.outbox.token = enrolled.token
         self.outbox.sync_url = enrolled.sync_url
         self._save()
@@ -229,13 +238,12 @@ class Client:
         reply = self._wires[pending.wire].read_sync(response.content)
         self.outbox.confirm()
         self.dictionary.is_put_aside = False
-        if reply.resync:
+        if reply.resync and 0 <= reply.local_version < VERSION_MAX:
             self.outbox.start_over(server_version=reply.local_version)
         self._save()
-        if reply.next_sync_seconds is not None:
-            self.next_sync_seconds = float(reply.next_sync_seconds)
-        else:
-            self.next_sync_seconds = DEFAULT_NEXT_SYNC_SECONDS
+        self.next_sync_seconds = _sensible(reply.next_sync_seconds)
+        if reply.trouble is not None:
+            self.on_trouble(reply.trouble)
         if reply.news is not None:
             self._hear(reply.news)
         if self.wire == PROTOBUF and (
@@ -293,7 +301,7 @@ class Client:
             return None
         try:
             return Address.of(current["urls"]["manifest"], current["global_version"])
-        except (KeyError, TypeError) as exc:
+        except (AttributeError, KeyError, TypeError) as exc:
             raise UnreadableReply(f"the current publication lacks {exc}") from exc
 
     def _get(self, url: str, *, headers: Mapping[str, str] | None = None) -> bytes:
@@ -307,7 +315,8 @@ class Client:
         problem = problem_of(response)
         if response.status_code == HTTPStatus.CONFLICT:
             version = problem.get("local_version")
-            return version if isinstance(version, int) else None
+            is_version = isinstance(version, int) and 0 <= version < VERSION_MAX
+            return version if is_version else None
         if problem.get("code") == "version_reused" and self.outbox.pending:
             return self.outbox.pending.local_version
         return None
@@ -330,6 +339,20 @@ class Client:
     def _save(self) -> None:
         if self.state_path is not None:
             self.outbox.save(self.state_path)
+
+
+def _sensible(seconds: float | None) -> float:
+    if seconds is None or not math.isfinite(seconds):
+        return DEFAULT_NEXT_SYNC_SECONDS
+    return min(max(seconds, NEXT_SYNC_SECONDS_MIN), NEXT_SYNC_SECONDS_MAX)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def _spoken(wire: Wire) -> dict[str, str]:

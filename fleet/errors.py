@@ -30,7 +30,7 @@ class Refused(FleetError):
         detail = self.problem.get("detail") or self.problem.get("title") or ""
         super().__init__(
             f"{self.status} {detail}".strip(),
-            code=self.problem.get("code", f"http_{self.status}"),
+            code=str(self.problem.get("code") or f"http_{self.status}"),
         )
 
 

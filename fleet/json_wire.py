@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from fleet.errors import UnreadableReply, json_of
-from fleet.news import News, Reply
+from fleet.news import News, Reply, attempt
 from fleet.wire import (
     EMBEDDING_DIMENSIONS,
     Changes,
@@ -40,9 +40,12 @@ class JsonWire:
 
     def read_enrolment(self, content: bytes) -> Enrolled:
         reply = json_of(content)
-        if not reply.get("token"):
+        token, sync_url = reply.get("token"), reply.get("sync_url")
+        if not token or not isinstance(token, str):
             raise UnreadableReply("no token in the reply", code="no_token")
-        return Enrolled(token=reply["token"], sync_url=reply.get("sync_url"))
+        if not isinstance(sync_url, str | None):
+            raise UnreadableReply(f"{sync_url} is no address to sync at")
+        return Enrolled(token=token, sync_url=sync_url)
 
     def write_delta(self, changes: Changes) -> bytes:
         return orjson.dumps(
@@ -68,15 +71,21 @@ class JsonWire:
     def read_sync(self, content: bytes) -> Reply:
         reply = json_of(content)
         try:
-            return Reply(
-                accepted=reply["accepted"],
-                local_version=reply["local_version"],
-                resync=bool(reply.get("resync")),
-                next_sync_seconds=reply.get("next_sync_seconds"),
-                news=_news(reply["global"]),
-            )
-        except (KeyError, TypeError, ValueError) as exc:
+            accepted = {name: int(n) for name, n in reply["accepted"].items()}
+            local_version = int(reply["local_version"])
+            next_sync_seconds = float(reply.get("next_sync_seconds") or 0)
+            answer = reply["global"]
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise UnreadableReply(f"the reply lacks or garbles {exc}") from exc
+        news, trouble = attempt(lambda: _news(answer))
+        return Reply(
+            accepted=accepted,
+            local_version=local_version,
+            resync=bool(reply.get("resync")),
+            next_sync_seconds=next_sync_seconds or None,
+            news=news,
+            trouble=trouble,
+        )
 
 
 def _addition(pattern: LearnedPattern) -> dict[str, Any]:

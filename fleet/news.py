@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fleet.errors import UnreadableReply
 from fleet.items import Items
 from fleet.wire import EMBEDDING_DIMENSIONS, Vector
 
@@ -87,10 +88,26 @@ class Reply:
     resync: bool
     #: None where the server doesn't say.
     next_sync_seconds: float | None
-    #: None: the TV holds the current publication already.
+    #: None: the TV holds the current publication already, or there is trouble.
     news: News | None
+    #: Why the news can't be read; the rest of the reply counts all the same.
+    trouble: UnreadableReply | None = None
     #: The current codebook; 0: none.
     codebook_version: int = 0
+
+
+def attempt(
+    read: Callable[[], News | None],
+) -> tuple[News | None, UnreadableReply | None]:
+    """Give news, or why there are none.
+
+    A TV that can't read them must still believe what the reply says of its delta: it
+    would send that one delta for ever.
+    """
+    try:
+        return read(), None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
+        return None, UnreadableReply(f"the news lack or garble {exc}")
 
 
 def _name(reference: Reference, items: Items) -> str | None:

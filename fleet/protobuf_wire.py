@@ -19,7 +19,7 @@ from constellation.v1 import (
 from fleet.codebook import Codebook
 from fleet.dictionary import Dictionary
 from fleet.errors import UnreadableReply
-from fleet.news import News, Reference, Reply
+from fleet.news import News, Reference, Reply, attempt
 from fleet.packing import packed
 from fleet.wire import (
     EMBEDDING_DIMENSIONS,
@@ -92,12 +92,14 @@ class ProtobufWire:
     def read_sync(self, content: bytes) -> Reply:
         try:
             reply = sync_pb2.SyncReply.FromString(content)
-            news = _news(reply.global_news, self._dictionary.codebook)
-        except (DecodeError, ValueError, IndexError) as exc:
+        except DecodeError as exc:
             raise UnreadableReply(f"the reply isn't a SyncReply: {exc}") from exc
         if not (reply.HasField("accepted") and reply.HasField("global_news")):
             raise UnreadableReply("the reply says nothing of the delta or of the fleet")
         accepted = reply.accepted
+        news, trouble = attempt(
+            lambda: _news(reply.global_news, self._dictionary.codebook)
+        )
         return Reply(
             accepted={
                 "stored": accepted.stored,
@@ -109,6 +111,7 @@ class ProtobufWire:
             resync=reply.resync,
             next_sync_seconds=reply.next_sync_seconds or None,
             news=news,
+            trouble=trouble,
             codebook_version=reply.global_news.codebook_version,
         )
 

@@ -15,6 +15,7 @@ from fleet.client import JSON, PROTOBUF, Client
 from fleet.dictionary import Dictionary
 from fleet.errors import FleetError, GaveUp, Refused
 from fleet.outbox import Outbox
+from fleet.protobuf_wire import ProtobufWire
 from fleet.wire import LearnedPattern
 from tests.fleet.codebooks import codebook_body
 from tests.fleet.patterns import direction, pattern
@@ -169,6 +170,19 @@ def test_news_whose_items_cannot_be_had_are_asked_for_again(published, tv, troub
     assert "global_version" not in published.syncs[1].body
     assert tv.received.global_version == 5
     assert tv.received.trends[0][0] == "film-a"
+
+
+def test_garbled_news_are_no_reason_to_doubt_the_delta():
+    reply = sync_pb2.SyncReply(accepted=sync_pb2.Accepted(stored=3), local_version=7)
+    reply.global_news.similar.id_deltas.append(1)  # without its vector
+
+    read = ProtobufWire(Dictionary()).read_sync(reply.SerializeToString())
+
+    assert (read.accepted["stored"], read.local_version) == (3, 7)
+    assert read.news is None
+    assert (
+        str(read.trouble) == "the news lack or garble global patterns without vectors"
+    )
 
 
 def test_newer_codebook_is_fetched_when_a_reply_names_it(published, tv):

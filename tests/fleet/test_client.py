@@ -7,8 +7,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from fleet.client import PROTOBUF, Client
-from fleet.errors import GaveUp, Refused, UnreadableReply
+from fleet.client import JSON, PROTOBUF, Client
+from fleet.errors import FleetError, GaveUp, Refused, UnreadableReply
 from fleet.outbox import Outbox
 from tests.fleet.patterns import pattern
 from tests.fleet.vega import LOST_REPLY, LOST_REQUEST, Fault, Vega
@@ -219,7 +219,8 @@ def test_refusal_names_code_and_field_and_frees_the_version(vega, tv):
     ("status", "body"),
     [
         (200, {"unexpected": True}),
-        (200, {"accepted": {}, "global": {"similar": 3}, "local_version": 1}),
+        (200, {"accepted": 3, "global": {}, "local_version": 1}),
+        (200, {"accepted": {}, "global": {}, "local_version": "one"}),
     ],
 )
 def test_garbled_reply_confirms_nothing(vega, tv, status, body):
@@ -231,6 +232,47 @@ def test_garbled_reply_confirms_nothing(vega, tv, status, body):
     tv.sync([pattern(1)])
 
     assert vega.syncs[0].body == vega.syncs[1].body
+    assert vega.home.applied_count == 1
+
+
+@pytest.mark.parametrize("wire", [JSON])
+def test_garbled_news_are_no_reason_to_doubt_the_delta(vega, tv):
+    """Or a TV that can't read them would tell that one delta for ever."""
+    troubles: list[FleetError] = []
+    tv.on_trouble = troubles.append
+    vega.news = {"global_version": 18, "similar": [{"embedding": "none"}]}
+
+    tv.sync([pattern(1)])
+    tv.sync([pattern(1), pattern(2)])
+
+    assert [trouble.code for trouble in troubles] == ["unreadable_reply"] * 2
+    assert "global_version" not in vega.syncs[1].body
+    assert tv.outbox.confirmed_version == 2
+    assert len(vega.home.rows) == 2
+
+
+@pytest.mark.parametrize("version", [-1, "7", 2**63, None])
+def test_conflict_with_no_version_is_a_refusal(vega, tv, version):
+    tv.enrol()
+    vega.faults.append(Fault(409, {"code": "version_gap", "local_version": version}))
+
+    with pytest.raises(Refused):
+        tv.sync([pattern(1)])
+    tv.sync([pattern(1)])
+
+    assert vega.home.applied_count == 1
+    assert tv.outbox.confirmed_version == 1
+
+
+@pytest.mark.parametrize("address", ["ftp://shard.example/", "http://a:b:c"])
+def test_address_that_nobody_can_sync_at_is_not_kept(vega, tv, address):
+    vega.sync_url = address
+
+    with pytest.raises(UnreadableReply):
+        tv.sync([pattern(1)])
+    vega.sync_url = None
+    tv.sync([pattern(1)])
+
     assert vega.home.applied_count == 1
 
 
@@ -307,6 +349,13 @@ def test_server_says_when_to_come_back(tv):
     result = tv.sync([])
 
     assert result.next_sync_seconds == tv.next_sync_seconds == 432
+
+
+@pytest.mark.parametrize(("said", "kept"), [(0, 600), (2**32 - 1, 24 * 3600), (1, 1)])
+def test_server_cannot_make_a_tv_ask_all_the_time_or_never(vega, tv, said, kept):
+    vega.next_sync_seconds = said
+
+    assert tv.sync([]).next_sync_seconds == kept
 
 
 @pytest.mark.parametrize("given", ["", "/api/v1/sync", "/", "/api/v1/sync?"])
