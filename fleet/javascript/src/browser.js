@@ -2,6 +2,7 @@
 
 import { uuidText } from "./bytes.js";
 import { fetchHttp } from "./fetch_http.js";
+import { BUNDLES_KEPT } from "./publications.js";
 import { RestDoor } from "./rest_door.js";
 import { Television } from "./television.js";
 import { unzstd } from "./zstd.js";
@@ -52,6 +53,8 @@ const cacheStorage = {
   async put(sha256, bytes) {
     const cache = await self.caches.open(CACHE_NAME);
     await cache.put(`/${sha256}`, new Response(bytes));
+    const oldestFirst = await cache.keys();
+    for (const each of oldestFirst.slice(0, -BUNDLES_KEPT)) await cache.delete(each);
   },
 };
 

@@ -16,6 +16,9 @@ import { Received } from "./received.js";
 /** What a TV waits when the server says nothing about the next sync. */
 const DEFAULT_NEXT_SYNC_SECONDS = 600;
 
+/** Whatever the server says, it doesn't mean for ever. */
+const LONGEST_NEXT_SYNC_SECONDS = 24 * 3600;
+
 const SUCCESS = new Set([200, 201]);
 
 /** Answers that say "not now" and nothing about the request itself. */
@@ -37,6 +40,7 @@ const DETAILS = words("ReplyDetail");
  * @typedef {object} SyncResult One confirmed sync.
  * @property {{stored: number, filtered: number, updated: number, removed: number}} accepted
  * @property {boolean} isNews Whether it told of a publication.
+ * @property {UnreadableReply | null} trouble Why the news can't be read, if they can't.
  * @property {number} codebookVersion The current one; 0 before the first.
  * @property {number} bytesUp Bodies, every attempt counted.
  * @property {number} bytesDown
@@ -100,6 +104,9 @@ export class Client {
     if (!token || uuidText(enrolled) !== deviceId) {
       throw new UnreadableReply("no token for this TV in the reply");
     }
+    if (syncUrl && !/^(https?:\/\/[^/]|\/)/.test(syncUrl)) {
+      throw new UnreadableReply(`${syncUrl} is no address to sync at`);
+    }
     Object.assign(this.outbox, { token, syncUrl, grpcTarget });
     await this.save();
   }
@@ -111,7 +118,7 @@ export class Client {
    * 2. It goes out until there is an answer.
    * 3. 401 or 421: enrol again, once, for a token and for where the shard answers.
    *    Another version: start over from the server's. A codebook that the server
-   *    doesn't know: say the same without one, once.
+   *    doesn't know: say the same with its own, or without any, once.
    * 4. Only the server's word confirms it, or gives its number free.
    *
    * @param {import("./types.js").LearnedPattern[]} patterns All the TV knows now.
@@ -121,6 +128,7 @@ export class Client {
     const traffic = newTraffic();
     if (!this.outbox.token) await this.enrol();
     let enrolledAgain = false;
+    let writtenAnew = false;
     let startsOver = 0;
 
     for (;;) {
@@ -137,11 +145,12 @@ export class Client {
         startsOver += 1;
         continue;
       }
-      if (codeOf(answer) === "codebook_unknown" && this.knowledge.codebook) {
+      if (codeOf(answer) === "codebook_unknown" && !writtenAnew) {
         // If it was applied before, and only the reply was lost, then this number is
         // used with other content: the server says so, and all is told again above it.
         this.outbox.discard();
-        this.knowledge.forgetCodebooks();
+        this.knowledge.forgetOtherCodebooks(answer.problem.codebook_version);
+        writtenAnew = true;
         continue;
       }
       if (REFUSED.has(answer.status)) {
@@ -190,25 +199,39 @@ export class Client {
    */
   async takeIn(reply, traffic) {
     if (!reply.globalNews || !reply.accepted) throw new UnreadableReply("the reply lacks parts");
-    const received = readable(() =>
-      this.received.updatedWith(reply.globalNews, this.knowledge.codebooks),
-    );
     const { stored, filtered, updated, removed } = reply.accepted;
+    const version = readable(() => number(reply.localVersion));
 
     this.outbox.confirm();
     this.isPlain = false;
-    if (reply.resync) this.outbox.startOver(number(reply.localVersion));
+    if (reply.resync) this.outbox.startOver(version);
     await this.save();
-    const isNews = received !== this.received;
-    this.received = received;
-    this.nextSyncSeconds = reply.nextSyncSeconds || DEFAULT_NEXT_SYNC_SECONDS;
+    const wait = reply.nextSyncSeconds || DEFAULT_NEXT_SYNC_SECONDS;
+    this.nextSyncSeconds = Math.min(wait, LONGEST_NEXT_SYNC_SECONDS);
     return {
       accepted: { stored, filtered, updated, removed },
-      isNews,
+      ...this.hear(reply.globalNews),
       codebookVersion: reply.globalNews.codebookVersion,
       ...traffic,
       nextSyncSeconds: this.nextSyncSeconds,
     };
+  }
+
+  /**
+   * Take in the news. A TV that can't read them must still believe what the reply said of
+   * its delta, or it would send that one delta for ever.
+   *
+   * @param {any} news
+   */
+  hear(news) {
+    const before = this.received;
+    try {
+      this.received = before.updatedWith(news, this.knowledge.codebooks);
+    } catch (error) {
+      const trouble = new UnreadableReply(`the news garble something: ${error.message}`);
+      return { isNews: false, trouble };
+    }
+    return { isNews: this.received !== before, trouble: null };
   }
 
   /**
@@ -219,7 +242,8 @@ export class Client {
    */
   serverVersion(answer) {
     const version = (answer.problem || {}).local_version;
-    if (answer.status === 409) return Number.isSafeInteger(version) ? version : null;
+    const isVersion = Number.isSafeInteger(version) && version >= 0;
+    if (answer.status === 409) return isVersion ? version : null;
     const isReused = codeOf(answer) === "version_reused" && this.outbox.pending;
     return isReused ? this.outbox.pending.localVersion : null;
   }
@@ -257,12 +281,20 @@ export class Client {
 /**
  * Take up what an earlier run left, or begin.
  *
+ * What can't be read any more is no reason never to start again: the server tells a TV
+ * that it knows by its id where it stands, and takes any other for a new one.
+ *
  * @param {import("./types.js").Storage} storage
  * @param {() => string} newDeviceId
  */
 export async function openOutbox(storage, newDeviceId) {
   const text = await storage.load();
-  return text === null ? new Outbox(newDeviceId()) : Outbox.fromText(text);
+  try {
+    if (text !== null) return Outbox.fromText(text);
+  } catch (_) {
+    // Begin.
+  }
+  return new Outbox(newDeviceId());
 }
 
 /** @typedef {{bytesUp: number, bytesDown: number, attempts: number}} Traffic */

@@ -40,9 +40,15 @@ export class Knowledge {
     if (patterns) this.contents = contentsOf(patterns);
   }
 
-  /** The server knows none of the codebooks here. */
-  forgetCodebooks() {
-    this.codebooks.clear();
+  /**
+   * The server knows none of the codebooks here, but perhaps its current one.
+   *
+   * @param {number} version
+   */
+  forgetOtherCodebooks(version) {
+    for (const held of Array.from(this.codebooks.keys())) {
+      if (held !== version) this.codebooks.delete(held);
+    }
   }
 
   /** @param {Codebook} codebook */

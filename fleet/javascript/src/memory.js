@@ -1,5 +1,7 @@
 /** Storage and cache that last until the TV is switched off. */
 
+import { BUNDLES_KEPT } from "./publications.js";
+
 /** @typedef {import("./types.js").Storage} Storage */
 /** @typedef {import("./types.js").Cache} Cache */
 
@@ -35,5 +37,7 @@ export class MemoryCache {
   /** @param {string} sha256 @param {Uint8Array} bytes */
   async put(sha256, bytes) {
     this.bundles.set(sha256, bytes);
+    const oldestFirst = Array.from(this.bundles.keys());
+    for (const each of oldestFirst.slice(0, -BUNDLES_KEPT)) this.bundles.delete(each);
   }
 }

@@ -57,9 +57,15 @@ export class Outbox {
     this.pending = null;
   }
 
-  /** @param {string} text What `toText` gave. */
+  /**
+   * Read what `toText` gave; throws on anything else.
+   *
+   * @param {string} text
+   */
   static fromText(text) {
-    return Object.assign(new Outbox(""), JSON.parse(text));
+    const outbox = Object.assign(new Outbox(""), JSON.parse(text));
+    if (!outbox.deviceId) throw new SyntaxError("no outbox");
+    return outbox;
   }
 
   toText() {

@@ -7,6 +7,10 @@ import { authorization, problemOf, syncAddress } from "./rest_door.js";
 
 const MANIFEST_CONTEXT = "constellation manifest v1\n";
 const ROOT = "/api/v1/";
+const KEY_BYTES = 32;
+
+/** What a cache keeps; the bundles of former publications go first. */
+export const BUNDLES_KEPT = 16;
 
 /**
  * @typedef {object} Crypto
@@ -41,15 +45,21 @@ export class Publications {
     this.cache = cache;
     this.crypto = crypto;
     this.keys = keys;
+    /** Those it came with. */
+    this.software = keys;
     this.globalVersion = 0;
     /** How many bundles came over the wire and weren't in the cache. */
     this.fetched = 0;
   }
 
-  /** Take up whom the last run trusted. */
+  /**
+   * Take up whom the last run trusted. Keys that are new in the software come first: an
+   * update of it is how a TV finds back that was off while its keys were replaced.
+   */
   async open() {
-    const text = await this.storage.load();
-    if (text !== null) Object.assign(this, JSON.parse(text));
+    const { globalVersion, keys, software } = remembered(await this.storage.load());
+    const isSame = String(software) === String(this.software);
+    Object.assign(this, isSame ? { globalVersion, keys } : { globalVersion });
   }
 
   /**
@@ -129,7 +139,8 @@ export class Publications {
   /** @param {Manifest} manifest */
   async remember({ globalVersion, keys }) {
     Object.assign(this, { globalVersion, keys: keys.length ? keys : this.keys });
-    await this.storage.save(JSON.stringify({ globalVersion, keys: this.keys }));
+    const { software } = this;
+    await this.storage.save(JSON.stringify({ globalVersion, keys: this.keys, software }));
   }
 
   /**
@@ -139,7 +150,7 @@ export class Publications {
    * @param {{path: string, sha256: string, size: number}} entry
    */
   async bundle(root, { path, sha256, size }) {
-    const kept = await this.cache.get(sha256);
+    const kept = await this.cache.get(sha256).catch(() => null);
     if (kept && (await this.is(kept, sha256, size))) return kept;
 
     const { body } = await this.get(root + path);
@@ -147,7 +158,8 @@ export class Publications {
       throw new Untrusted(`${path} isn't what the manifest says`);
     }
     this.fetched += 1;
-    await this.cache.put(sha256, body);
+    // A cache that is full costs time, not the bundle.
+    await this.cache.put(sha256, body).catch(() => null);
     return body;
   }
 
@@ -169,6 +181,23 @@ export class Publications {
   }
 }
 
+/**
+ * @param {string | null} text
+ * @returns {{globalVersion: number, keys?: string[], software?: string[]}} What can't be
+ *   read is as good as nothing.
+ */
+function remembered(text) {
+  try {
+    const { globalVersion, keys, software } = JSON.parse(text || "{}");
+    if (Number.isSafeInteger(globalVersion) && Array.isArray(keys)) {
+      return { globalVersion, keys, software };
+    }
+  } catch (_) {
+    // It was cut off.
+  }
+  return { globalVersion: 0 };
+}
+
 /** @param {Uint8Array} bytes @returns {Manifest} */
 function readManifest(bytes) {
   const message = parsed("Manifest", bytes);
@@ -176,7 +205,9 @@ function readManifest(bytes) {
     globalVersion: number(message.globalVersion),
     codebookVersion: message.codebookVersion,
     bundles: new Map(message.bundles.map(namedEntry)),
-    keys: Array.from(message.keys, ({ publicKey }) => hex(publicKey)),
+    keys: message.keys
+      .filter(({ publicKey }) => publicKey.length === KEY_BYTES)
+      .map(({ publicKey }) => hex(publicKey)),
   };
 }
 

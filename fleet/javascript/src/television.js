@@ -56,6 +56,7 @@ export class Television {
     // Without a codebook, the first news would be ten times as long.
     if (!this.knowledge.codebook) await this.refreshIfPossible(["codebook"]);
     const result = await this.client.sync(patterns);
+    if (result.trouble) this.trouble = result.trouble;
     const lacking = this.lacking(result.codebookVersion);
     if (lacking.length) await this.refreshIfPossible(lacking);
     return result;
@@ -78,8 +79,9 @@ export class Television {
       await this.refresh(names);
       this.trouble = null;
     } catch (error) {
-      if (!(error instanceof FleetError)) throw error;
-      this.trouble = error;
+      // Of whatever kind: a bundle of tomorrow's shape, a disk that is full.
+      this.trouble =
+        error instanceof FleetError ? error : new UnreadableReply(String(error.message || error));
     }
   }
 

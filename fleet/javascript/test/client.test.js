@@ -6,7 +6,7 @@ import { afterEach, beforeEach, test } from "node:test";
 
 import { Backoff, retryAfterSeconds } from "../src/backoff.js";
 import { uuidBytes } from "../src/bytes.js";
-import { Client } from "../src/client.js";
+import { Client, openOutbox } from "../src/client.js";
 import { Codebook } from "../src/codebook.js";
 import { GaveUp, Refused, UnreadableReply } from "../src/errors.js";
 import { MemoryStorage } from "../src/memory.js";
@@ -193,7 +193,6 @@ test("a garbled reply confirms nothing", async () => {
     { status: 200, type: "application/protobuf", body: Uint8Array.of(255, 255) },
     { status: 200, type: "text/html", body: "Welcome to this hotel" },
     { status: 200, type: "application/protobuf", body: new Uint8Array() },
-    accepted({ globalNews: { similar: { idDeltas: [int64(1)] } } }),
     { ...accepted(), headers: { "Content-Encoding": "zstd" }, body: Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 9) },
   ];
   for (const reply of garbled) {
@@ -207,6 +206,43 @@ test("a garbled reply confirms nothing", async () => {
   assert.equal(client.outbox.confirmedVersion, 1);
 });
 
+test("garbled news are no reason to doubt the delta", async () => {
+  answers.push(accepted({ globalNews: { globalVersion: int64(4), similar: { idDeltas: [int64(1)] } } }));
+
+  const result = await client.sync([pattern()]);
+
+  assert.equal(result.trouble.code, "unreadable_reply");
+  assert.equal(result.isNews, false);
+  assert.equal(client.outbox.confirmedVersion, 1);
+  assert.equal(client.received.globalVersion, null);
+});
+
+test("a conflict with no version is a refusal", async () => {
+  for (const version of [-1, 2 ** 53, "7", null]) {
+    answers.push(problem(409, { code: "version_gap", local_version: version }));
+    await assert.rejects(client.sync([pattern()]), Refused);
+  }
+
+  await client.sync([pattern()]);
+
+  assert.equal(client.outbox.confirmedVersion, 1);
+});
+
+test("no server makes a TV wait for ever", async () => {
+  answers.push(accepted({ nextSyncSeconds: 2 ** 32 - 1 }));
+
+  const { nextSyncSeconds } = await client.sync([pattern()]);
+
+  assert.equal(nextSyncSeconds, 24 * 3600);
+});
+
+test("an outbox that can't be read any more is begun anew", async () => {
+  for (const text of ["", "{", "null", "{}", "\0\0\0"]) {
+    const outbox = await openOutbox(new MemoryStorage(text), () => DEVICE_ID);
+    assert.deepEqual(outbox, new Outbox(DEVICE_ID));
+  }
+});
+
 test("a resync is one: all again, next time", async () => {
   answers.push(accepted({ resync: true, localVersion: int64(1) }));
 
@@ -216,6 +252,21 @@ test("a resync is one: all again, next time", async () => {
   const [, again] = syncs().map(deltaOf);
   assert.deepEqual(again.packed.addedIds, uuidBytes(PATTERN_ID));
   assert.equal(again.localVersion, int64(2));
+});
+
+test("a delta in a codebook that the server dropped is written anew after a restart", async () => {
+  client.knowledge.keep(someCodebook());
+  answers.push("hangs up", "hangs up", "hangs up", "hangs up");
+  await assert.rejects(client.sync([pattern()]), GaveUp);
+  answers.push(problem(422, { code: "codebook_unknown", codebook_version: 9, known: [8, 9] }));
+
+  const back = switchedOn(Outbox.fromText(storage.text));
+  await back.sync([pattern()]);
+
+  const [first, second] = syncs().slice(-2).map(deltaOf);
+  assert.equal(first.packed.embeddings.encoding.case, "codes");
+  assert.equal(second.packed.embeddings.encoding.case, "int8");
+  assert.equal(back.outbox.confirmedVersion, 1);
 });
 
 test("what doesn't fit into one delta comes with the next", async () => {

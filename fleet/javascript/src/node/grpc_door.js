@@ -2,7 +2,7 @@
 
 import grpc from "@grpc/grpc-js";
 
-import { NoAnswer } from "../errors.js";
+import { FleetError, NoAnswer, UnreadableReply } from "../errors.js";
 import { decode, encode, int64, number } from "../messages.js";
 
 const SERVICE = "/constellation.v1.SyncService/";
@@ -55,7 +55,7 @@ export class GrpcDoor {
       (bytes) => ({ message: decode("StreamSyncReply", bytes), bytesDown: bytes.length }),
       metadata(token),
     );
-    return new StreamDoor(stream);
+    return new StreamDoor(stream, this.timeoutSeconds);
   }
 
   close() {
@@ -92,11 +92,9 @@ export class GrpcDoor {
         { deadline },
         (error, bytes) => {
           const traffic = { bytesUp: body.length, bytesDown: bytes ? bytes.length : 0 };
-          if (!error) {
-            resolve({ status: 200, reply: decode(`${name}Reply`, bytes), ...traffic });
-            return;
-          }
-          settle(() => ({ ...refusal(error), ...traffic }), resolve, reject);
+          const said = () =>
+            error ? refusal(error) : { status: 200, reply: decode(`${name}Reply`, bytes) };
+          settle(() => ({ ...said(), ...traffic }), resolve, reject);
         },
       );
     });
@@ -109,9 +107,13 @@ export class GrpcDoor {
  * @implements {Door}
  */
 export class StreamDoor {
-  /** @param {import("@grpc/grpc-js").ClientDuplexStream<any, any>} stream */
-  constructor(stream) {
+  /**
+   * @param {import("@grpc/grpc-js").ClientDuplexStream<any, any>} stream
+   * @param {number} timeoutSeconds For one sync.
+   */
+  constructor(stream, timeoutSeconds) {
     this.stream = stream;
+    this.timeoutSeconds = timeoutSeconds;
     this.sequence = 0;
     /** @type {Map<number, {resolve: Function, reject: Function, bytesUp: number}>} */
     this.waiting = new Map();
@@ -140,9 +142,21 @@ export class StreamDoor {
         reject(new NoAnswer("the stream has ended", "stream_ended"));
         return;
       }
-      this.waiting.set(sequence, { resolve, reject, bytesUp });
+      const late = setTimeout(() => this.giveUp(sequence), this.timeoutSeconds * 1000);
+      const inTime = (/** @type {Function} */ settled) => (/** @type {any} */ said) => {
+        clearTimeout(late);
+        settled(said);
+      };
+      this.waiting.set(sequence, { resolve: inTime(resolve), reject: inTime(reject), bytesUp });
       this.stream.write({ sequence: int64(sequence), sync });
     });
+  }
+
+  /** @param {number} sequence */
+  giveUp(sequence) {
+    const { reject } = this.waiting.get(sequence);
+    this.waiting.delete(sequence);
+    reject(new NoAnswer(`nothing in ${this.timeoutSeconds} s`, "timeout"));
   }
 
   close() {
@@ -153,12 +167,14 @@ export class StreamDoor {
   /** @param {{message: any, bytesDown: number}} heard */
   hear({ message, bytesDown }) {
     const sequence = number(message.sequence);
-    const { resolve, bytesUp } = this.waiting.get(sequence);
+    const asked = this.waiting.get(sequence);
+    if (!asked) return; // Given up in the meantime.
     this.waiting.delete(sequence);
     const { case: outcome, value } = message.outcome;
-    const answer =
+    const said = () =>
       outcome === "reply" ? { status: 200, reply: value } : refusalOf(problemOf(value));
-    resolve({ ...answer, bytesUp, bytesDown });
+    const { resolve, reject, bytesUp } = asked;
+    settle(() => ({ ...said(), bytesUp, bytesDown }), resolve, reject);
   }
 
   /** @param {any} error */
@@ -171,12 +187,16 @@ export class StreamDoor {
   }
 }
 
-/** @param {() => any} make @param {Function} resolve @param {Function} reject */
+/**
+ * Nothing may be thrown where gRPC calls back: it would end the process.
+ *
+ * @param {() => any} make @param {Function} resolve @param {Function} reject
+ */
 function settle(make, resolve, reject) {
   try {
     resolve(make());
   } catch (error) {
-    reject(error);
+    reject(error instanceof FleetError ? error : new UnreadableReply(error.message));
   }
 }
 

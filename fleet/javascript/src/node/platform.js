@@ -1,11 +1,12 @@
 /** What Node brings along: for tests, and for boxes that run it. */
 
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import nacl from "tweetnacl";
 
 import { fetchHttp } from "../fetch_http.js";
+import { BUNDLES_KEPT } from "../publications.js";
 import { unzstd } from "../zstd.js";
 
 /** @typedef {import("../types.js").Storage} Storage */
@@ -69,6 +70,16 @@ export class DirectoryCache {
   async put(sha256, bytes) {
     await mkdir(this.directory, { recursive: true });
     await writeFile(join(this.directory, sha256), bytes);
+    for (const path of (await this.newestFirst()).slice(BUNDLES_KEPT)) await rm(path);
+  }
+
+  async newestFirst() {
+    const paths = (await readdir(this.directory)).map((name) => join(this.directory, name));
+    const times = await Promise.all(paths.map(async (path) => (await stat(path)).mtimeMs));
+    return paths
+      .map((path, i) => ({ path, time: times[i] }))
+      .sort((a, b) => b.time - a.time)
+      .map(({ path }) => path);
   }
 }
 
