@@ -11,6 +11,7 @@ import zstandard
 
 from benchmarks.wire.life import Town, for_each
 from benchmarks.wire.televisions import Exchange, Television
+from constellation.v1 import sync_pb2
 from fleet.dictionary import Dictionary
 from fleet.json_wire import JsonWire
 from fleet.protobuf_wire import ProtobufWire
@@ -34,6 +35,12 @@ class Case:
     coded: Exchange
     int8: Exchange
     json_request: bytes
+
+    @property
+    def names_bytes(self) -> int:
+        """What names take in the coded delta: items whose ordinals the TV lacks."""
+        message = sync_pb2.SyncRequest.FromString(self.coded.request)
+        return sum(2 + len(name.encode()) for name in message.delta.packed.names)
 
     @property
     def json_bytes(self) -> int:

@@ -94,6 +94,7 @@ def _up(sent: Sequence[Case]) -> Figures:
     return (
         _percentiles("up_bytes_{}_10_coded", [c.coded.bytes_up for c in sent])
         | _percentiles("up_bytes_{}_2_int8", [c.int8.bytes_up for c in sent])
+        | _percentiles("up_bytes_{}_of_names", [c.names_bytes for c in sent])
         | _percentiles("up_bytes_{}_10_json_zstd", [c.json_bytes for c in sent])
     )
 
@@ -161,7 +162,11 @@ def _peers(town: Town, told: Told, heard: Sequence[Heard]) -> Figures:
         }
         | _cosines("opq_down", np.einsum("ij,ij->i", down, opq_down))
         | _cosines("opq_up", np.einsum("ij,ij->i", told.exact, opq_up))
-        | {"cells": len(cells)}
+        | {
+            "cells": len(cells),
+            # 1 if the second round found that of the first still good.
+            "codebook_version": town.dictionary.codebook_version,
+        }
     )
 
 
