@@ -21,7 +21,8 @@ run: $(SERVER_STAMP) ## Start everything with a simulated fleet (ARGS="--rest-ad
 test: $(DEV_STAMP) system-packages $(NPM_STAMP) lint types ## Lint, types, migrations, then every test
 	@# It would like to ask the databases, but does not need to: none runs here.
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	@# By file: an installation that the tests of one share is started once, not by each worker.
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(DEV_STAMP) ## Format and lint, without changing anything
 	$(BIN)/python -m ruff format --check .
@@ -80,6 +81,9 @@ $(DEV_STAMP): requirements-dev.txt $(SERVER_STAMP)
 
 # For the TV that isn't Python. Node may come with the system packages.
 $(NPM_STAMP): $(JAVASCRIPT)/package-lock.json $(JAVASCRIPT)/package.json | system-packages
+	@command -v npm >/dev/null || { \
+	  echo "The JavaScript TV needs Node 18 or newer, and npm." >&2; \
+	  echo "On Debian and Ubuntu: apt-get install nodejs npm ca-certificates" >&2; exit 1; }
 	@echo "Installing development dependencies of the JavaScript TV"
 	@cd $(JAVASCRIPT) && npm ci --loglevel=error
 	@touch $@
@@ -91,7 +95,7 @@ system-packages:
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
-	command -v npm >/dev/null || missing="$$missing npm"; \
+	command -v npm >/dev/null || missing="$$missing npm ca-certificates"; \
 	[ -n "$$missing" ] || exit 0; \
 	echo "Installing$$missing"; \
 	export DEBIAN_FRONTEND=noninteractive; \
