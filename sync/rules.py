@@ -20,6 +20,7 @@ from patterns.context import (
     CONTENT_IDS_LIMIT,
     GENRE_HINTS_LIMIT,
     GENRE_LENGTH,
+    GENRE_PREFIX,
 )
 from patterns.exceptions import TooManyPatterns
 from shards.fields import REGION_ACCEPTED, is_region
@@ -84,12 +85,34 @@ def genre_hints(value: Any, path: str) -> tuple[str, ...]:
 
 
 def content_ids(value: Any, path: str) -> tuple[str, ...]:
-    return fields.texts(
-        value,
-        f"{path}.content_ids",
-        at_most=CONTENT_IDS_LIMIT,
-        length=CONTENT_ID_LENGTH,
+    field = f"{path}.content_ids"
+    names = fields.texts(
+        value, field, at_most=CONTENT_IDS_LIMIT, length=CONTENT_ID_LENGTH
     )
+    if any(map(is_genre, names)):
+        for place, name in enumerate(value):
+            check_content(name, f"{field}[{place}]")
+    return names
+
+
+def is_genre(item: str) -> bool:
+    return item.startswith(GENRE_PREFIX)
+
+
+def content_id(value: Any, field: str) -> str:
+    name = fields.text(value, field, at_most=CONTENT_ID_LENGTH)
+    check_content(name, field)
+    return name
+
+
+def check_content(item: str, field: str) -> None:
+    """Refuse a genre: its ordinal and its trend would mean either."""
+    if is_genre(item):
+        fields.refuse(
+            field,
+            f"{GENRE_PREFIX} begins the names of genres",
+            "a name that begins with something else",
+        )
 
 
 def wishes(

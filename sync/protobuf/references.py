@@ -54,7 +54,12 @@ class References:
     ) -> list[Names]:
         """Read the contents of each addition."""
         rows = _Rows(column, paths, "content_ids", at_most=CONTENT_IDS_LIMIT)
-        return self._checked(rows.of(self._items(rows)), paths, rules.content_ids)
+        items = self._items(rows)
+        # Those that came along are checked below.
+        if not self._names and GENRE_PREFIX in " ".join(items):
+            for place, item in enumerate(items):
+                rules.check_content(item, rows.path(place))
+        return self._checked(rows.of(items), paths, rules.content_ids)
 
     def _checked(
         self,

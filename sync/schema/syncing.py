@@ -258,7 +258,7 @@ def _context() -> Schema:
             parts.array(
                 _content_id(),
                 "Contents the pattern was learned from; the links of the reply are "
-                "theirs.",
+                "theirs. None begins with `genre:`.",
                 at_most=CONTENT_IDS_LIMIT,
             )
         ),

@@ -16,18 +16,13 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from patterns import selectors
-from patterns.context import (
-    CONTENT_ID_LENGTH,
-    GENRE_HINTS_LIMIT,
-    GENRE_LENGTH,
-    GENRE_PREFIX,
-)
+from patterns.context import GENRE_HINTS_LIMIT, GENRE_LENGTH
 from patterns.models import Content
 from patterns.services import content as contents
 from patterns.services.content import ContentItem
 from patterns.vectors import as_array
 from shards import reaching
-from sync import fields, replies
+from sync import fields, replies, rules
 from sync.authentication import callers
 from sync.renderers import dumps
 from sync.views.door import DoorViewSet
@@ -156,7 +151,7 @@ def _read_item(
     metadata = document.get("metadata")
     about = {} if metadata is None else fields.obj(metadata, f"{prefix}metadata")
     return ContentItem(
-        content_id=_content_id(document.get("content_id"), f"{prefix}content_id"),
+        content_id=rules.content_id(document.get("content_id"), f"{prefix}content_id"),
         title=fields.text(
             document.get("title"), f"{prefix}title", at_most=TITLE_LENGTH
         ),
@@ -167,18 +162,6 @@ def _read_item(
             about, "duration_min", prefix, at_most=DURATION_MAX_MIN
         ),
     )
-
-
-def _content_id(value: Any, field: str) -> str:
-    name = fields.text(value, field, at_most=CONTENT_ID_LENGTH)
-    if name.startswith(GENRE_PREFIX):
-        # Its ordinal would be the genre's, and trends would mean either.
-        fields.refuse(
-            field,
-            f"{GENRE_PREFIX} begins the names of genres",
-            "a name that begins with something else",
-        )
-    return name
 
 
 def _genres(value: Any, field: str) -> tuple[str, ...]:

@@ -291,6 +291,27 @@ def test_same_item_twice_is_kept_once(vega_tv, ordinals):
     assert vega_tv.stored()[UUID(int=1)].content_ids == ["tt5"]
 
 
+def test_genre_is_refused_as_a_content(vega_tv, ordinals):
+    message = packed(vega_tv, added=[addition(context={}), addition(context={})])
+    message.delta.packed.content_ids.counts = b"\1\2"
+    message.delta.packed.content_ids.references.extend(
+        [ordinals["tt5"], ordinals["tt6"], ordinals["genre:saga"]]
+    )
+
+    problem = refused(send(vega_tv, message))
+
+    assert problem["field"] == f"{ADDED}[1].context.content_ids[1]"
+    assert problem["accepted"] == "a name that begins with something else"
+
+
+def test_genre_that_came_along_is_no_content(vega_tv):
+    message = spoilt(vega_tv, names=["genre:thriller", "genre:drama"])
+
+    problem = refused(send(vega_tv, message))
+
+    assert problem["field"] == f"{ADDED}[0].context.content_ids[0]"
+
+
 def test_ordinal_of_nobody_is_refused(vega_tv, ordinals):
     last = max(ordinals.values())
     message = packed(vega_tv, added=[addition(context={}), addition(context={})])

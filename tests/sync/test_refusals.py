@@ -94,6 +94,12 @@ def spoilt(index: int, value: Any) -> list[Any]:
         ("context.content_ids", ["x"] * 9, "context.content_ids", "at most 8"),
         ("context.content_ids", ["x" * 65], "context.content_ids[0]", "1 to 64"),
         ("context.content_ids", [None], "context.content_ids[0]", "1 to 64"),
+        (
+            "context.content_ids",
+            ["tt1", "tt1", "genre:drama"],
+            "context.content_ids[2]",
+            "begins with something else",
+        ),
         ("created_at", -1, "created_at", "from 0 to 253402300799"),
         ("created_at", 253402300800, "created_at", "from 0 to 253402300799"),
         ("created_at", "now", "created_at", "a number of seconds"),
