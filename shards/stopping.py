@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: How late a waiting command notices that it is to stop.
 NOTICE_SECONDS = 0.1
@@ -28,3 +31,18 @@ class StopFlag:
         deadline = time.monotonic() + seconds
         while not self._is_set and (left := deadline - time.monotonic()) > 0:
             time.sleep(min(left, NOTICE_SECONDS))
+
+
+@contextmanager
+def requested() -> Iterator[StopFlag]:
+    """Give a flag that SIGTERM and Ctrl-C set, however often, until the block ends."""
+    flag = StopFlag()
+    previous = {
+        number: signal.signal(number, lambda *_: flag.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield flag
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from shards import stopping
 from shards.stopping import StopFlag
 
 
@@ -45,3 +46,17 @@ def test_waiting_ends_when_the_time_is_over(flag):
 
     assert not flag.is_set()
     assert 0.2 <= time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_twice_stops_once(number):
+    before = signal.getsignal(number)
+
+    with stopping.requested() as flag:
+        was_set = flag.is_set()
+        for _ in range(2):
+            signal.raise_signal(number)
+
+        assert flag.is_set()
+    assert not was_set
+    assert signal.getsignal(number) is before

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from constellation_site import environment, health
+from shards import stopping
 from shards.stopping import NOTICE_SECONDS, StopFlag
 from sync.grpc_door.server import Certificate, DoorServer
 from sync.grpc_door.workers import DatabaseThreads
@@ -58,7 +56,7 @@ class Command(BaseCommand):
         address = _address(grpc_addr)
         _check_is_free(address, shares_port=shares_port)
         executor = DatabaseThreads(settings.REQUEST_THREADS, THREADS)
-        with _stop_requested() as is_stopped:
+        with stopping.requested() as is_stopped:
             asyncio.run(self._serve(address, executor, is_stopped, shares_port))
             _end(executor)
 
@@ -118,20 +116,6 @@ def _check_is_free(address: str, *, shares_port: bool) -> None:
                 f"gRPC can't be served on {address}: {exc.strerror}. Choose another "
                 "address with --grpc-addr or GRPC_ADDR."
             ) from exc
-
-
-@contextmanager
-def _stop_requested() -> Iterator[StopFlag]:
-    is_stopped = StopFlag()
-    previous = {
-        number: signal.signal(number, lambda *_: is_stopped.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield is_stopped
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _end(executor: Executor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -17,11 +16,10 @@ from django.utils import timezone
 from constellation_site import metrics_server
 from constellation_site.fleet_metrics import FleetMetrics
 from federation.models import Publication
-from shards import observation, reaching
+from shards import observation, reaching, stopping
 from shards.databases import configured_shard_ids
 from shards.exceptions import ControlUnavailable
 from shards.observation import Visitor
-from shards.stopping import StopFlag
 
 log = structlog.get_logger()
 
@@ -54,7 +52,10 @@ class Command(BaseCommand):
 
         fleet = FleetMetrics()
         metrics = metrics_server.registry(fleet)
-        with _stop_requested() as is_stopped, _serving(metrics_addr, metrics) as port:
+        with (
+            stopping.requested() as is_stopped,
+            _serving(metrics_addr, metrics) as port,
+        ):
             self.stderr.write(f"Metrics on port {port}.", style_func=str)
             visitor = Visitor()
             while not is_stopped.is_set():
@@ -93,18 +94,3 @@ def _serving(address: str, metrics: Any) -> Iterator[int]:
             f"Metrics can't be served on {address}: {exc.strerror}. Choose another "
             "address with --metrics-addr or METRICS_ADDR."
         ) from exc
-
-
-@contextmanager
-def _stop_requested() -> Iterator[StopFlag]:
-    """Finish the visit under way when asked to stop."""
-    is_stopped = StopFlag()
-    previous = {
-        number: signal.signal(number, lambda *_: is_stopped.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield is_stopped
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
