@@ -138,7 +138,7 @@ def test_connection_that_broke_costs_no_sync(server, vega_tv):
     server.send(vega_tv, vega_tv.body(local_version=1)).result()
     with connections[SHARD].cursor() as cursor:
         cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         assert cursor.rowcount > 0
