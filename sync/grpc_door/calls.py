@@ -50,7 +50,7 @@ class Call:
 def sync(call: Call) -> bytes:
     with _counted(call) as outcome, load.admitted():
         call.check_deadline()
-        token = outcome.token = device_token(call.authorization)
+        token = outcome.token = tokens.read(call.authorization)
         check_shard_is_served(token)
         source = service.publication_for(token)
         request = protobuf_wire.read_sync(call.read(), source)
@@ -63,7 +63,7 @@ def sync(call: Call) -> bytes:
 def pull(call: Call) -> bytes:
     with _counted(call) as outcome, load.admitted():
         call.check_deadline()
-        token = outcome.token = device_token(call.authorization)
+        token = outcome.token = tokens.read(call.authorization)
         check_shard_is_served(token)
         source = service.publication_for(token)
         request = protobuf_pull.read_pull(call.read(), source)
@@ -75,7 +75,7 @@ def pull(call: Call) -> bytes:
 
 def open_stream(call: Call) -> bytes:
     """Let a TV in, as each of its syncs will be; return the 16 bytes of its id."""
-    token = device_token(call.authorization)
+    token = tokens.read(call.authorization)
     check_shard_is_served(token)
     return token.device_id.bytes
 
@@ -97,7 +97,7 @@ def get_cluster_status(call: Call) -> bytes:
 def is_from_a_tv(call: Call) -> bool:
     """Tell whether its token holds, which takes no database and hardly any time."""
     try:
-        device_token(call.authorization)
+        tokens.read(call.authorization)
     except ConstellationError:
         return False
     return True
@@ -113,10 +113,6 @@ def turned_away(call: Call) -> ConstellationError:
 
 def refused(error: ConstellationError) -> bytes:
     return refusals.problem(error).SerializeToString()
-
-
-def device_token(authorization: str | None) -> DeviceToken:
-    return tokens.read(authorization)
 
 
 @dataclass
