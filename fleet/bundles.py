@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -129,15 +130,18 @@ class Library:
 
     def _body(self, entry: bundle_pb2.ManifestEntry, root: str, get: Get) -> bytes:
         kept = self._folder and self._folder / entry.sha256.hex()
-        if kept and kept.exists():
-            body = kept.read_bytes()
-            if sha256(body).digest() == entry.sha256:
-                return body
+        if kept:
+            with suppress(OSError):
+                body = kept.read_bytes()
+                if sha256(body).digest() == entry.sha256:
+                    return body
         body = get(root + entry.path)
         if len(body) != entry.size_bytes or sha256(body).digest() != entry.sha256:
             raise Untrusted(f"{entry.path} has not the SHA-256 that was signed")
         if kept:
-            _keep(kept, body)
+            # A disk that is full costs time, not the bundle.
+            with suppress(OSError):
+                _keep(kept, body)
         return body
 
     def _verified(self, content: bytes, version: int) -> bundle_pb2.Manifest:
@@ -157,7 +161,8 @@ class Library:
             )
         if version > self._newest:
             self._newest = version
-            self._keys = _keys_of(signed.manifest)
+            # One that names none must not make the TV trust whoever comes next.
+            self._keys = _keys_of(signed.manifest) or keys
         return manifest
 
 

@@ -37,6 +37,9 @@ DEFAULT_NEXT_SYNC_SECONDS = 600.0
 #: Whatever the server says: never in a hot loop, and never nearly for ever.
 NEXT_SYNC_SECONDS_MIN, NEXT_SYNC_SECONDS_MAX = 1.0, 24 * 3600.0
 
+#: A sync doesn't wait longer for a bundle, whatever a cache says: it can do without.
+BUNDLE_WAIT_SECONDS_MAX = 5.0
+
 #: Versions are counted in 63 bits; what isn't one must not get into the outbox.
 VERSION_MAX = 2**63 - 1
 
@@ -305,7 +308,8 @@ class Client:
             raise UnreadableReply(f"the current publication lacks {exc}") from exc
 
     def _get(self, url: str, *, headers: Mapping[str, str] | None = None) -> bytes:
-        response = self._line().send("GET", url, headers=headers or {})
+        line = self._line(longest_wait_seconds=BUNDLE_WAIT_SECONDS_MAX)
+        response = line.send("GET", url, headers=headers or {})
         if response.status_code != HTTPStatus.OK:
             raise Refused(response)
         return response.content
@@ -321,8 +325,13 @@ class Client:
             return self.outbox.pending.local_version
         return None
 
-    def _line(self) -> Line:
-        return Line(http=self.http, backoff=self.backoff, pause=self.pause)
+    def _line(self, *, longest_wait_seconds: float = math.inf) -> Line:
+        return Line(
+            http=self.http,
+            backoff=self.backoff,
+            pause=self.pause,
+            longest_wait_seconds=longest_wait_seconds,
+        )
 
     def _authorization(self) -> dict[str, str]:
         token = self.outbox.token

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
-import orjson
 
-from fleet.errors import FleetError
+from fleet.errors import FleetError, UnreadableReply, json_of
 from fleet.outbox import PATTERNS_PER_SYNC
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -40,8 +38,8 @@ def ask_info(http: httpx.Client, server: str) -> ServerInfo:
     try:
         response = http.get(url)
         response.raise_for_status()
-        info: dict[str, Any] = orjson.loads(response.content)
-    except (httpx.HTTPError, orjson.JSONDecodeError) as exc:
+        info = json_of(response.content)
+    except (httpx.HTTPError, httpx.InvalidURL, UnreadableReply) as exc:
         raise FleetError(
             f"No Constellation server answers at {url}: {exc}", code="no_server"
         ) from exc
@@ -49,9 +47,8 @@ def ask_info(http: httpx.Client, server: str) -> ServerInfo:
     federation = info.get("federation") or info.get("limits", {}).get("federation", {})
     return ServerInfo(
         global_version=info.get("global_version") or 0,
-        patterns_per_sync=info.get("limits", {}).get(
-            "patterns_per_sync", PATTERNS_PER_SYNC
-        ),
+        patterns_per_sync=info.get("limits", {}).get("patterns_per_sync")
+        or PATTERNS_PER_SYNC,
         min_devices_per_pattern=federation.get("min_devices_per_pattern"),
         interval_seconds=federation.get("interval_seconds"),
     )

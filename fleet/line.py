@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ class Line:
     http: httpx.Client
     backoff: Backoff
     pause: Callable[[float], None] = time.sleep
+    #: Longer waits aren't made: what they are for can do without an answer.
+    longest_wait_seconds: float = math.inf
     traffic: Traffic = field(default_factory=Traffic)
 
     def send(
@@ -47,7 +50,8 @@ class Line:
     ) -> httpx.Response:
         """Send until there is an answer about the request itself.
 
-        Raises GaveUp after as many attempts as the back-off allows.
+        Raises GaveUp after as many attempts as the back-off allows, or when it would
+        have to wait for too long.
         """
         content, encoding = _compressed(content)
         sent = {"Accept-Encoding": "zstd, gzip", **headers, **encoding}
@@ -70,9 +74,10 @@ class Line:
                 retry_after = response.headers.get("Retry-After")
 
             failures += 1
-            if failures >= self.backoff.attempts:
+            wait = self.backoff.wait_seconds(failures, retry_after=retry_after)
+            if failures >= self.backoff.attempts or wait > self.longest_wait_seconds:
                 raise GaveUp(f"after {failures} attempts: {reason}", code=code)
-            self.pause(self.backoff.wait_seconds(failures, retry_after=retry_after))
+            self.pause(wait)
 
 
 def _compressed(content: bytes) -> tuple[bytes, dict[str, str]]:

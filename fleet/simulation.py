@@ -42,6 +42,9 @@ BACKOFF_ATTEMPTS = 7
 #: Below the folder that TVs are kept in.
 BUNDLES_FOLDER = "bundles"
 
+#: Enough for every pattern of a TV, one at a time; a server may never be content.
+SETTLING_SYNCS = 300
+
 #: A web process may answer from the publication before the last for some seconds.
 FRESH_ANSWER_ATTEMPTS = 30
 FRESH_ANSWER_SECONDS = 1.0
@@ -310,8 +313,15 @@ def _live_rounds(simulation: _Run, tvs: Sequence[Television]) -> None:
 
 def _settle(simulation: _Run, tv: Television) -> None:
     """Sync until nothing is owed: a delta carries only so many patterns."""
-    while tv.owes:
+    for _ in range(SETTLING_SYNCS):
+        if not tv.owes:
+            return
         simulation.counted(tv.sync())
+    raise FleetError(
+        f"TV {tv.client.outbox.device_id} still owes something after "
+        f"{SETTLING_SYNCS} more syncs.",
+        code="never_settled",
+    )
 
 
 def _live_for_ever(simulation: _Run, tvs: Sequence[Television]) -> None:

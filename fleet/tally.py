@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -41,15 +41,20 @@ class Tally:
         return self.errors.total()
 
     def bytes_up(self, percent: float) -> int:
-        return _percentile(self._bytes_up, percent)
+        return self._percentile(self._bytes_up, percent)
 
     def bytes_down(self, percent: float) -> int:
-        return _percentile(self._bytes_down, percent)
+        return self._percentile(self._bytes_down, percent)
+
+    def _percentile(self, sizes: Iterable[int], percent: float) -> int:
+        # A TV that a stop left behind may still be counting.
+        with self._lock:
+            values = list(sizes)
+        return _percentile(values, percent)
 
 
-def _percentile(sizes: Iterable[int], percent: float) -> int:
-    """Return the smallest size that so many percent don't exceed; 0 for none."""
-    values = list(sizes)
+def _percentile(values: Sequence[int], percent: float) -> int:
+    """Return the smallest that so many percent don't exceed; 0 for none."""
     if not values:
         return 0
     return int(np.percentile(values, percent, method="inverted_cdf"))

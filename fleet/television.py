@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -44,7 +45,12 @@ class Television:
 
 
 def outbox_at(path: Path | None, *, fresh: Callable[[], Outbox]) -> Outbox:
-    """Take up what an earlier run left, or start fresh."""
+    """Take up what an earlier run left, or start fresh.
+
+    So does a TV whose state can't be read any more: the server tells it where it
+    stands. Never to start again would be worse.
+    """
     if path is not None and path.exists():
-        return Outbox.load(path)
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            return Outbox.load(path)
     return fresh()

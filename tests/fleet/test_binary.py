@@ -398,6 +398,22 @@ def test_nothing_new_is_small(published, tv):
     assert result.bytes_down <= 128
 
 
+def test_busy_cache_does_not_keep_a_tv_from_syncing(published, tv, troubles, waits):
+    manifest = published.bundles.pop("publications/5/manifest")
+    tv.enrol()
+    published.faults.append(Fault(503, {"code": "busy"}, {"Retry-After": "86400"}))
+
+    tv.sync([pattern(1)])
+    published.bundles["publications/5/manifest"] = manifest
+    tv.sync([pattern(1)])
+
+    # Before the first news, and when they named a codebook; the fault was over by then.
+    assert [trouble.code for trouble in troubles] == ["busy", "bundle_unknown"]
+    assert waits == []
+    assert tv.outbox.confirmed_version == 2
+    assert tv.dictionary.codebook_version == 1
+
+
 def test_fleet_shares_what_it_fetched(published, http, waits):
     library = Library([PUBLIC])
     published.news = news()

@@ -185,6 +185,25 @@ def test_without_keys_those_of_the_first_manifest_are_trusted():
         library.manifest(Address(ROOT, 19), cache)
 
 
+def test_manifest_that_names_no_keys_leaves_those_that_there_are(library):
+    cache = Cache(printed(18, announces=()), printed(19, key=OTHER_KEY), printed(20))
+    library.manifest(Address(ROOT, 18), cache)
+
+    with pytest.raises(Untrusted):
+        library.manifest(Address(ROOT, 19), cache)
+    assert library.manifest(Address(ROOT, 20), cache).global_version == 20
+
+
+def test_folder_that_cannot_be_written_costs_no_bundle(cache, tmp_path):
+    """As on a disk that is full."""
+    no_folder = tmp_path / "file"
+    no_folder.write_bytes(b"")
+    library = Library([PUBLIC], no_folder)
+    manifest = library.manifest(Address(ROOT, 18), cache)
+
+    assert library.items(manifest, ROOT, cache)
+
+
 def test_even_the_first_manifest_is_signed_by_a_key_it_names():
     cache = Cache(printed(18, key=OTHER_KEY, announces=(PUBLIC,)))
 

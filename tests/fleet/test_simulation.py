@@ -218,6 +218,31 @@ def test_what_does_not_fit_one_sync_follows_in_more(vega, options):
     assert max(len(s.body["delta"]["patterns_added"]) for s in vega.syncs) == 2
 
 
+def test_server_that_is_never_content_is_an_error_and_no_hot_loop(
+    vega, options, monkeypatch
+):
+    monkeypatch.setattr(simulation, "SETTLING_SYNCS", 3)
+    vega.asks_for_resync = True
+
+    report = simulation.run(replace(options, tvs=1, syncs=1))
+
+    assert report.tally.errors == {"never_settled": 1}
+    assert report.tally.sync_count == 1 + 3
+
+
+@pytest.mark.parametrize("state", [b"", b"{", b"[]", b"{}", b'{"pending": null}'])
+def test_tv_whose_state_is_lost_is_told_where_it_stood(vega, options, tmp_path, state):
+    options = replace(options, tvs=1, syncs=1, state=tmp_path)
+    simulation.run(replace(options, syncs=2))
+    (tmp_path / "tv-000000.json").write_bytes(state)
+
+    report = simulation.run(options)
+
+    assert report.errors == 0
+    assert len(vega.homes) == 1
+    assert vega.home.version == 3
+
+
 def test_no_server_is_said_before_anything_starts(options):
     with pytest.raises(FleetError, match="No Constellation server answers at"):
         simulation.run(replace(options, server="http://127.0.0.1:1"))
