@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from threading import Lock
-from typing import Any
+from threading import Lock, local
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -27,9 +26,6 @@ SCORE_STEPS = 65535
 #: Steps of a mass each time it doubles.
 MASS_STEPS = 8
 MASS_MAX = 255
-
-#: With fewer targets, a target and one of two thousand links are one int32.
-INT32_TARGETS = 1 << 20
 
 _OrdinalOf = Callable[[str], int | None]
 
@@ -64,25 +60,37 @@ class Lists:
         )
 
 
+class Scratch(local):
+    """A number for each target; each thread has its own and may write over them."""
+
+    def __init__(self, size: int) -> None:
+        self.numbers = np.zeros(size, dtype=np.intp)
+
+
 @dataclass(frozen=True, eq=False)
 class LinkTable:
-    """What contents lead on to: those that have ordinals."""
+    """What contents lead on to: those that have ordinals.
+
+    Row 0 is that of no content, and leads nowhere.
+    """
 
     #: The row of each content.
     rows: dict[str, int]
     #: Its ordinal. int64, shape (n,)
     sources: NDArray[np.int64]
-    #: What that takes as a varint. uint8, shape (n,)
+    #: What that takes as a varint, and one for the count. uint8, shape (n,)
     source_bytes: NDArray[np.uint8]
     #: Ordinals of all that links lead to, ascending, behind a zero. int64, shape (t,)
     targets: NDArray[np.int64]
     #: The place of each content in ``targets``.
     target_places: dict[str, int]
     #: Where a content leads, strongest first, as places in ``targets``; 0 where there
-    #: is nothing more. int32 (int64 from a million targets on), shape (n, 10)
-    related: NDArray[np.signedinteger[Any]]
+    #: is nothing more. shape (n, 10)
+    related: NDArray[np.intp]
     #: uint8, shape (n, 10)
     weights: NDArray[np.uint8]
+    #: As long as ``targets``.
+    scratch: Scratch
 
     @classmethod
     def of(cls, publication: LoadedPublication) -> LinkTable:
@@ -91,22 +99,25 @@ class LinkTable:
         found = {to for related in links.values() for to, _ in related}
         by_ordinal = sorted((o, name) for name in found if (o := ordinal_of(name)))
         places = {name: place for place, (_, name) in enumerate(by_ordinal, start=1)}
-        shape = len(sources), max(map(len, links.values()), default=0)
-        kind = np.int32 if len(places) < INT32_TARGETS else np.int64
-        related, weights = np.zeros(shape, dtype=kind), np.zeros(shape)
-        for row, name in enumerate(sources):
+        rows = {name: row for row, name in enumerate(sources, start=1)}
+        shape = 1 + len(rows), max(map(len, links.values()), default=0)
+        related, weights = np.zeros(shape, dtype=np.intp), np.zeros(shape)
+        for name, row in rows.items():
             count = len(links[name])
             related[row, :count] = [places.get(to, 0) for to, _ in links[name]]
             weights[row, :count] = [weight for _, weight in links[name]]
-        ordinals = np.array(list(sources.values()), dtype=np.int64)
+        ordinals = np.array([0, *sources.values()], dtype=np.int64)
+        source_bytes = _varint_bytes(ordinals) + 1
+        source_bytes[0] = 0
         return cls(
-            rows={name: row for row, name in enumerate(sources)},
+            rows=rows,
             sources=ordinals,
-            source_bytes=_varint_bytes(ordinals),
+            source_bytes=source_bytes,
             targets=np.array([0, *(o for o, _ in by_ordinal)], dtype=np.int64),
             target_places=places,
             related=related,
             weights=fractions(weights),
+            scratch=Scratch(1 + len(places)),
         )
 
 

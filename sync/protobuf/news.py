@@ -83,7 +83,7 @@ def _write_embeddings(
         return
     codes = publication.codes.of(wishes.codebook_version)
     assert codes is not None  # the request was read by this publication
-    message.codes = codes[rows].tobytes()
+    message.codes = codes.take(rows, axis=0).tobytes()
     message.codebook_version = wishes.codebook_version
 
 
