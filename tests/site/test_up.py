@@ -409,7 +409,7 @@ def check_that_grpc_serves(running: Running, home: Path) -> None:
             stub.Sync(request)
     assert reply.accepted.stored == 1
     assert reply.global_news.similar.id_deltas
-    told_why = {each.key: each.value for each in refusal.value.trailing_metadata()}
+    told_why = {each.key: str(each.value) for each in refusal.value.trailing_metadata()}
     assert told_why["code"] == "token_missing"
     assert f"gRPC     {running.grpc_target}" in running.output
     told = '{shard_id="none",status="token_missing"} 1.0'
