@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +22,14 @@ import httpx
 from fleet.backoff import Backoff
 from fleet.bundles import Address
 from fleet.dictionary import Dictionary
-from fleet.errors import FleetError, Refused, UnreadableReply, json_of, problem_of
+from fleet.errors import (
+    FleetError,
+    GaveUp,
+    Refused,
+    UnreadableReply,
+    json_of,
+    problem_of,
+)
 from fleet.json_wire import JsonWire
 from fleet.line import Line
 from fleet.news import News, Received, Reply
@@ -117,12 +125,13 @@ class Client:
     next_sync_seconds: float = DEFAULT_NEXT_SYNC_SECONDS
 
     def __post_init__(self) -> None:
+        self._is_lost = False
         self._wires: dict[str, Wire] = {
             JSON: JsonWire(),
             PROTOBUF: ProtobufWire(self.dictionary),
         }
 
-    def enrol(self) -> None:
+    def enrol(self, *, attempts: int | None = None) -> None:
         """Get a token; for a TV that was here before, a fresh one."""
         wire = self._wires[self.wire]
         enrolment = Enrolment(
@@ -133,7 +142,9 @@ class Client:
             firmware=self.firmware,
         )
 
-        response = self._line().send(
+        line = self._line()
+        line.backoff = replace(self.backoff, attempts=attempts or self.backoff.attempts)
+        response = line.send(
             "POST",
             self._url("/api/v1/devices"),
             content=wire.write_enrolment(enrolment),
@@ -162,6 +173,8 @@ class Client:
         line = self._line()
         if self.outbox.token is None:
             self.enrol()
+        elif self._is_lost:
+            self._ask_the_way()
         enrolled_again = False
         written_anew = False
         starts_over = 0
@@ -228,18 +241,28 @@ class Client:
             base_version=pending.base_version,
             global_version=self.received.global_version,
         )
-        return line.send(
-            "POST",
-            self._sync_url(),
-            content=wire.write_sync(sync),
-            headers=_spoken(wire) | self._authorization(),
-        )
+        try:
+            return line.send(
+                "POST",
+                self._sync_url(),
+                content=wire.write_sync(sync),
+                headers=_spoken(wire) | self._authorization(),
+            )
+        except GaveUp as exc:
+            self._is_lost = not exc.is_answered
+            raise
+
+    def _ask_the_way(self) -> None:
+        """Nobody answers: the shard may have moved, and only enrolling tells."""
+        with suppress(FleetError):  # then as before
+            self.enrol(attempts=1)
 
     def _take_in(
         self, pending: Pending, response: httpx.Response, line: Line
     ) -> SyncResult:
         reply = self._wires[pending.wire].read_sync(response.content)
         self.outbox.confirm()
+        self._is_lost = False
         self.dictionary.is_put_aside = False
         if reply.resync and 0 <= reply.local_version < VERSION_MAX:
             self.outbox.start_over(server_version=reply.local_version)

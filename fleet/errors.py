@@ -19,6 +19,11 @@ class FleetError(Exception):
 class GaveUp(FleetError):
     """Tried as often as the back-off allows. What was owed is still owed."""
 
+    def __init__(self, message: str, *, code: str, is_answered: bool) -> None:
+        super().__init__(message, code=code)
+        #: Whether somebody is there, who says "not now".
+        self.is_answered = is_answered
+
 
 class Refused(FleetError):
     """The server understood, and says no."""

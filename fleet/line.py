@@ -62,6 +62,7 @@ class Line:
             try:
                 response = self.http.request(method, url, content=content, headers=sent)
             except httpx.TransportError as exc:
+                is_answered = False
                 reason, code, retry_after = str(exc), _transport_code(exc), None
             except httpx.DecodingError as exc:
                 raise UnreadableReply(str(exc)) from exc
@@ -69,6 +70,7 @@ class Line:
                 self.traffic.bytes_down += response.num_bytes_downloaded
                 if response.status_code not in TRY_AGAIN_STATUSES:
                     return response
+                is_answered = True
                 problem = Refused(response)
                 reason, code = str(problem), problem.code
                 retry_after = response.headers.get("Retry-After")
@@ -76,7 +78,11 @@ class Line:
             failures += 1
             wait = self.backoff.wait_seconds(failures, retry_after=retry_after)
             if failures >= self.backoff.attempts or wait > self.longest_wait_seconds:
-                raise GaveUp(f"after {failures} attempts: {reason}", code=code)
+                raise GaveUp(
+                    f"after {failures} attempts: {reason}",
+                    code=code,
+                    is_answered=is_answered,
+                )
             self.pause(wait)
 
 

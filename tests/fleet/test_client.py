@@ -139,6 +139,29 @@ def test_shard_that_moved_is_found_by_enrolling_again(vega, tv):
     assert vega.home.applied_count == 1
 
 
+def test_shard_where_nobody_answers_is_looked_for_by_enrolling_again(vega, tv):
+    tv.sync([])
+    tv.outbox.sync_url = "http://127.0.0.1:1/api/v1/sync"
+    with pytest.raises(GaveUp):
+        tv.sync([pattern(1)])
+
+    tv.sync([pattern(1)])
+
+    assert vega.tokens_given == 2
+    assert vega.home.version == 2
+
+
+def test_busy_shard_is_not_looked_for(vega, tv):
+    tv.sync([])
+    vega.faults += [Fault(503, {"code": "overloaded"})] * 4
+    with pytest.raises(GaveUp):
+        tv.sync([pattern(1)])
+
+    tv.sync([pattern(1)])
+
+    assert vega.tokens_given == 1
+
+
 def test_revoked_tv_stops(vega, tv, waits):
     tv.enrol()
     vega.faults.append(Fault(403, {"code": "device_revoked", "detail": "Revoked."}))

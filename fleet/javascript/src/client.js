@@ -7,7 +7,7 @@
 import { Backoff } from "./backoff.js";
 import { uuidBytes, uuidText } from "./bytes.js";
 import { writeDelta } from "./delta.js";
-import { GaveUp, NoAnswer, Refused, UnreadableReply } from "./errors.js";
+import { FleetError, GaveUp, NoAnswer, Refused, UnreadableReply } from "./errors.js";
 import { Knowledge } from "./knowledge.js";
 import { decode, int64, number, words } from "./messages.js";
 import { Outbox, PATTERNS_PER_SYNC } from "./outbox.js";
@@ -83,10 +83,16 @@ export class Client {
     /** After a refusal, a delta is written in the plainest form until one is taken. */
     this.isPlain = false;
     this.nextSyncSeconds = DEFAULT_NEXT_SYNC_SECONDS;
+    /** After nobody answered: the shard may have moved, and only enrolling tells. */
+    this.isLost = false;
   }
 
-  /** Get a token; for a TV that was here before, a fresh one. */
-  async enrol() {
+  /**
+   * Get a token; for a TV that was here before, a fresh one.
+   *
+   * @param {number} [attempts]
+   */
+  async enrol(attempts = this.backoff.attempts) {
     const { deviceId } = this.outbox;
     const answer = await this.answer(
       () =>
@@ -98,6 +104,7 @@ export class Client {
           firmware: this.firmware,
         }),
       newTraffic(),
+      attempts,
     );
     if (!SUCCESS.has(answer.status)) throw new Refused(answer);
     const { token, syncUrl, grpcTarget, deviceId: enrolled } = answer.reply;
@@ -127,6 +134,7 @@ export class Client {
   async sync(patterns) {
     const traffic = newTraffic();
     if (!this.outbox.token) await this.enrol();
+    else if (this.isLost) await this.askTheWay();
     let enrolledAgain = false;
     let writtenAnew = false;
     let startsOver = 0;
@@ -159,6 +167,15 @@ export class Client {
         await this.save();
       }
       throw new Refused(answer);
+    }
+  }
+
+  async askTheWay() {
+    try {
+      await this.enrol(1);
+    } catch (error) {
+      // Then as before.
+      if (!(error instanceof FleetError)) throw error;
     }
   }
 
@@ -204,6 +221,7 @@ export class Client {
 
     this.outbox.confirm();
     this.isPlain = false;
+    this.isLost = false;
     if (reply.resync) this.outbox.startOver(version);
     await this.save();
     const wait = reply.nextSyncSeconds || DEFAULT_NEXT_SYNC_SECONDS;
@@ -253,9 +271,10 @@ export class Client {
    *
    * @param {() => Promise<import("./types.js").Answer>} ask
    * @param {Traffic} traffic
+   * @param {number} [attempts]
    * @returns {Promise<import("./types.js").Answer>}
    */
-  async answer(ask, traffic) {
+  async answer(ask, traffic, attempts = this.backoff.attempts) {
     for (let failures = 1; ; failures++) {
       traffic.attempts += 1;
       const { answer, why } = await attempt(ask);
@@ -265,7 +284,8 @@ export class Client {
         if (!TRY_AGAIN.has(answer.status)) return answer;
       }
       const reason = answer ? new Refused(answer) : why;
-      if (failures >= this.backoff.attempts) {
+      if (failures >= attempts) {
+        this.isLost = !answer;
         throw new GaveUp(`after ${failures} attempts: ${reason.message}`, reason.code);
       }
       const retryAfter = answer ? answer.retryAfter || null : null;

@@ -19,9 +19,12 @@ const DEVICE_ID = "6b0e4d52-8c44-4b1e-9e5c-3a3b1c9f5a10";
 const PATTERN_ID = "00000000-0000-0000-0000-000000000001";
 
 let server, url, answers, asked, pauses, storage, client;
+/** What syncs are told until the TV has enrolled so many times. */
+let refusal, enrolments, enrolmentsToLetIn;
 
 beforeEach(async () => {
   [answers, asked, pauses] = [[], [], []];
+  [refusal, enrolments, enrolmentsToLetIn] = [null, 0, 2];
   server = createServer(answer);
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   url = `http://127.0.0.1:${server.address().port}`;
@@ -51,7 +54,9 @@ async function answer(request, response) {
   const body = new Uint8Array(Buffer.concat(chunks));
   const isSync = request.url.endsWith("/sync");
   asked.push({ path: request.url, headers: request.headers, body });
-  const said = isSync ? answers.shift() || accepted() : enrolled();
+  if (!isSync) enrolments += 1;
+  const isRefused = refusal && enrolments < enrolmentsToLetIn;
+  const said = isSync ? (isRefused && refusal) || answers.shift() || accepted() : enrolled();
   if (said === "hangs up") {
     request.socket.destroy();
     return;
@@ -115,23 +120,49 @@ test("patience ends, and what is owed stays owed", async () => {
   assert.ok(back.outbox.owes([pattern({ watchedCount: 20, likedCount: 19 })]));
 });
 
-// `fetch` itself asks again after a 421, over another connection.
-for (const [status, times] of [[401, 1], [421, 2]]) {
-  const refusals = new Array(times).fill(problem(status, { code: "token_invalid" }));
-
+for (const status of [401, 421]) {
   test(`${status} is mended by enrolling again, once`, async () => {
-    answers.push(...refusals);
+    refusal = problem(status, { code: "token_invalid" });
 
-    await client.sync([pattern()]);
+    // The `fetch` of Node 18 makes a 421 a broken line: there it takes a second sync.
+    // Newer ones ask again by themselves.
+    await client.sync([pattern()]).catch(() => client.sync([pattern()]));
 
-    const enrolments = asked.map(({ path }) => path.endsWith("/devices"));
-    assert.deepEqual(enrolments.slice(0, times + 3), [true, ...refusals.map(() => false), true, false]);
-    assert.deepEqual(deltaOf(syncs()[0]), deltaOf(syncs()[times]));
-
-    answers.push(...refusals, ...refusals);
-    await assert.rejects(client.sync([pattern({ likedCount: 8 })]), Refused);
+    const paths = asked.map(({ path }) => path.split("/").pop());
+    const turns = paths.filter((path, i) => path !== paths[i - 1]);
+    assert.deepEqual(turns, ["devices", "sync", "devices", "sync"]);
+    assert.deepEqual(deltaOf(syncs()[0]), deltaOf(syncs().pop()));
   });
 }
+
+test("who is refused after enrolling again is refused", async () => {
+  [refusal, enrolmentsToLetIn] = [problem(401, { code: "token_invalid" }), Infinity];
+
+  await assert.rejects(client.sync([pattern()]), Refused);
+
+  assert.equal(enrolments, 2);
+});
+
+test("where nobody answers any more, a TV asks where to go", async () => {
+  await client.sync([]);
+  client.outbox.syncUrl = "http://127.0.0.1:1/api/v1/sync";
+  await assert.rejects(client.sync([pattern()]), GaveUp);
+
+  await client.sync([pattern()]);
+
+  assert.equal(enrolments, 2);
+  assert.equal(client.outbox.confirmedVersion, 2);
+});
+
+test("a shard that is busy is no reason to ask where to go", async () => {
+  answers.push(accepted(), ...new Array(4).fill(problem(503, {})));
+  await client.sync([]);
+  await assert.rejects(client.sync([pattern()]), GaveUp);
+
+  await client.sync([pattern()]);
+
+  assert.equal(enrolments, 1);
+});
 
 test("403 stops, and nothing is lost", async () => {
   answers.push(problem(403, { code: "device_revoked" }));
