@@ -72,21 +72,25 @@ def write(
     targets, places = _distinct(related, picked.left_out, table.scratch.numbers)
     if len(targets) == 0:
         return
-    is_kept = np.ones(len(targets) + 1, dtype=np.bool_)
-    is_kept[0] = False
-    if limit_bytes is not None:
+    is_kept = np.zeros(len(targets) + 1, dtype=np.bool_)
+    if limit_bytes is None:
+        is_kept[1:] = True
+    else:
         largest = int(table.targets[related.max()])
-        is_kept[1:] = _most_important(
-            importance=np.bincount(places, weights)[1:],
-            links=np.bincount(places)[1:],
+        most_important = _most_important(
+            importance=np.bincount(places, weights),
+            links=np.bincount(places),
             deltas_bytes=_deltas_bytes(len(targets), largest),
             limit_bytes=limit_bytes - picked.sources_bytes - OVERHEAD_BYTES,
         )
+        is_kept[most_important] = True
     kept = table.targets[targets[is_kept[1:]]]
     if len(kept) == 0:
         return
     is_link = is_kept[places]
-    counts = is_link.reshape(picked.related.shape).sum(axis=1, dtype=np.uint8)
+    counts = np.add.reduce(
+        is_link.reshape(picked.related.shape), axis=1, dtype=np.uint8
+    )
     leads_on = counts > 0
     new_places = is_kept.cumsum(dtype="u1" if len(kept) <= ONE_BYTE_PLACES else "<u2")
     new_places -= 1
@@ -134,26 +138,26 @@ def _most_important(
     links: NDArray[np.intp],
     deltas_bytes: NDArray[np.int64],
     limit_bytes: int,
-) -> NDArray[np.bool_]:
-    """Choose as many as fit with their links. All of shape (t,)"""
-    count = len(importance)
+) -> NDArray[np.int64]:
+    """Choose as many places, but for 0, as fit with their links.
+
+    ``importance`` and ``links`` have shape (t + 1,), ``deltas_bytes`` has (t,).
+    """
     # Sorted together with their places: of equals, the lower one comes first.
-    bits = count.bit_length()
-    keys = -importance.astype(np.int64) << bits
-    keys |= np.arange(count)
+    bits = len(importance).bit_length()
+    keys = (importance[1:] * -(1 << bits)).astype(np.int64)
+    keys |= np.arange(1, len(importance))
     keys.sort()
     keys &= (1 << bits) - 1
     # A place and a weight for each link.
-    bytes_of_links = links[keys].cumsum()
-    bytes_of_links *= 2
-    costs = bytes_of_links + deltas_bytes
+    count_of_links = links[keys].cumsum()
+    costs = 2 * count_of_links
+    costs += deltas_bytes
     fitting = min(_fitting(costs, limit_bytes), ONE_BYTE_PLACES)
     if fitting == ONE_BYTE_PLACES:
-        costs += bytes_of_links // 2
+        costs += count_of_links
         fitting = max(fitting, _fitting(costs, limit_bytes))
-    is_kept = np.zeros(count, dtype=np.bool_)
-    is_kept[keys[:fitting]] = True
-    return is_kept
+    return keys[:fitting]
 
 
 def _deltas_bytes(count: int, largest: int) -> NDArray[np.int64]:
@@ -165,7 +169,7 @@ def _deltas_bytes(count: int, largest: int) -> NDArray[np.int64]:
     numbers = np.arange(1, count + 1)
     total = numbers.copy()
     while largest := largest >> _VARINT_BITS:
-        total += np.minimum(numbers, largest)
+        total += numbers if largest >= count else np.minimum(numbers, largest)
     return total
 
 
