@@ -17,9 +17,11 @@ import grpc
 import structlog
 from django.conf import settings
 from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_reflection.v1alpha import reflection
 
+from sync.grpc_door.health import Health
 from sync.grpc_door.servicer import SERVICE, STREAMS_LIMIT, Servicer
 from sync.grpc_door.workers import DatabaseThreads, Workers
 
@@ -58,9 +60,6 @@ LIMITS = (
 
 log = structlog.get_logger(__name__)
 
-_HEALTH = health_pb2.HealthCheckResponse
-_NAMES = ("", SERVICE)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
@@ -92,7 +91,7 @@ class DoorServer:
         self._health_interval = health_interval
         self._probes = DatabaseThreads(1, "grpc-door-health")
         self._servicer = Servicer(Workers(executor, threads=threads))
-        self._health = health.aio.HealthServicer()
+        self._health = Health(("", SERVICE))
         self._server = aio.server(
             options=(*LIMITS, ("grpc.so_reuseport", int(shares_port))),
             maximum_concurrent_rpcs=CONCURRENT_CALLS_LIMIT,
@@ -100,7 +99,7 @@ class DoorServer:
         self._server.add_generic_rpc_handlers((self._servicer.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            (SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME), self._server
         )
 
     async def start(self, address: str, certificate: Certificate | None = None) -> int:
@@ -117,7 +116,7 @@ class DoorServer:
     async def stop(self, grace: timedelta = GRACE) -> None:
         self.is_stopping = True
         self._telling.cancel()
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         self._servicer.stop_streams()
         await self._server.stop(grace.total_seconds())
         self._probes.shutdown(wait=False, cancel_futures=True)
@@ -135,6 +134,4 @@ class DoorServer:
             # Asked again soon: a probe that broke once must not be the last.
             log.exception("gRPC health could not be told")
             is_ready = False
-        status = _HEALTH.SERVING if is_ready else _HEALTH.NOT_SERVING
-        for name in _NAMES:
-            await self._health.set(name, status)
+        self._health.tell(is_ready=is_ready)

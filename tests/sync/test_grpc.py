@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
@@ -26,6 +27,7 @@ from constellation_site import health
 from shards.exceptions import ConstellationError
 from sync.exceptions import DeadlineExceeded
 from sync.grpc_door import calls, servicer, workers
+from sync.grpc_door import health as door_health
 from sync.grpc_door.calls import Call
 from sync.grpc_door.server import LIMITS, Certificate
 from tests.sync import grpc_client
@@ -336,10 +338,75 @@ def test_server_that_stops_says_so_to_those_who_watch(new_door):
         assert next(watch).status == SERVING
         wait_until_stopped = door.begin_to_stop()
         status = next(watch).status
-        watch.cancel()
+        # Whoever only watches need not be waited for.
+        assert list(watch) == []
         wait_until_stopped()
 
     assert status == NOT_SERVING
+
+
+def test_health_of_a_service_that_is_not_here_is_unknown(new_door):
+    with grpc.insecure_channel(new_door().target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="elsewhere")
+        watch = stub.Watch(request, timeout=grpc_client.TIMEOUT_SECONDS)
+        seen = next(watch).status
+        watch.cancel()
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Check(request)
+        here = stub.List(health_pb2.HealthListRequest()).statuses
+
+    assert set(here) == {"", SYNC_SERVICE}
+    assert seen == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_watchers_leave_room_for_tvs(new_door, monkeypatch):
+    monkeypatch.setattr(door_health, "WATCHERS_LIMIT", 1)
+    with grpc.insecure_channel(new_door().target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest()
+        first = stub.Watch(request, timeout=grpc_client.TIMEOUT_SECONDS)
+        next(first)
+
+        second = stub.Watch(request, timeout=grpc_client.TIMEOUT_SECONDS)
+
+        assert second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert stub.Check(request).status == SERVING
+        first.cancel()
+
+
+def test_who_watches_and_does_not_read_holds_nobody_up():
+    class Deaf:
+        """A context whose connection that takes nothing."""
+
+        async def write(self, _message: Any) -> None:
+            await asyncio.Event().wait()
+
+    class Attentive:
+        def __init__(self):
+            self.heard: asyncio.Queue[int] = asyncio.Queue()
+
+        async def write(self, message: Any) -> None:
+            self.heard.put_nowait(message.status)
+
+    async def watch() -> list[int]:
+        health: Any = door_health.Health([""])
+        attentive = Attentive()
+        request = health_pb2.HealthCheckRequest()
+        deaf = asyncio.create_task(health.Watch(request, Deaf()))
+        watching = asyncio.create_task(health.Watch(request, attentive))
+        seen = [await attentive.heard.get()]
+        health.tell(is_ready=True)
+        seen.append(await attentive.heard.get())
+        health.end()
+        await watching
+        deaf.cancel()
+        return [*seen, attentive.heard.get_nowait()]
+
+    seen = asyncio.run(asyncio.wait_for(watch(), grpc_client.TIMEOUT_SECONDS))
+
+    assert seen == [NOT_SERVING, SERVING, NOT_SERVING]
 
 
 def test_reflection_tells_the_services_and_their_schema():
