@@ -166,6 +166,7 @@ class Outbox:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+        _sync_folder(path.parent)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -180,6 +181,15 @@ class Outbox:
                 "pending": pending and _pending(pending),
             }
         )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Or the name could still mean the old state when the power comes back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _growth(pattern_id: UUID, told: Told, now: Told) -> Growth | None:

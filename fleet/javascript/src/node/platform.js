@@ -2,7 +2,7 @@
 
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import nacl from "tweetnacl";
 
 import { fetchHttp } from "../fetch_http.js";
@@ -50,6 +50,10 @@ export class FileStorage {
       await file.close();
     }
     await rename(fresh, this.path);
+    // Or the name could still mean the old text when the power comes back.
+    const folder = await open(dirname(this.path));
+    await folder.sync();
+    await folder.close();
   }
 }
 
