@@ -66,14 +66,15 @@ def check_length(length: int, field: str, *, at_most: int) -> None:
 
 
 def text(value: Any, field: str, *, at_most: int) -> str:
-    accepted = f"1 to {at_most} characters, none of them NUL"
+    if isinstance(value, str) and 1 <= len(value) <= at_most and "\0" not in value:
+        return value
     if not isinstance(value, str):
-        refuse(field, _problem(value), accepted)
-    if not 1 <= len(value) <= at_most:
-        refuse(field, f"it has {len(value)} characters", accepted)
-    if "\0" in value:
-        refuse(field, "it holds a NUL character", accepted)
-    return value
+        problem = _problem(value)
+    elif not 1 <= len(value) <= at_most:
+        problem = f"it has {len(value)} characters"
+    else:
+        problem = "it holds a NUL character"
+    refuse(field, problem, f"1 to {at_most} characters, none of them NUL")
 
 
 def texts(value: Any, field: str, *, at_most: int, length: int) -> tuple[str, ...]:
@@ -129,14 +130,12 @@ _UNKNOWN = SafeUUID.unknown
 
 
 def whole_number(value: Any, field: str, *, at_least: int, at_most: int) -> int:
-    accepted = f"a whole number from {at_least} to {at_most}"
     if type(value) is float and value.is_integer():
         value = int(value)  # 12.0: some languages have no other numbers
-    if type(value) is not int:
-        refuse(field, _problem(value), accepted)
-    if not at_least <= value <= at_most:
-        refuse(field, "out of range", accepted)
-    return value
+    if type(value) is int and at_least <= value <= at_most:
+        return value
+    problem = "out of range" if type(value) is int else _problem(value)
+    refuse(field, problem, f"a whole number from {at_least} to {at_most}")
 
 
 def seconds(value: Any, field: str) -> None:

@@ -75,7 +75,9 @@ class References:
     def _items(self, rows: _Rows) -> list[str]:
         references, names = rows.references, self._names
         known = len(names)
-        if not references or max(references) < known:
+        if not references:
+            return []
+        if known and max(references) < known:
             return [names[each] for each in references]
         table = self._publication().items
         if known == 0:
