@@ -1,6 +1,6 @@
 """Syncs in any order against a dict: retries, lost replies, resyncs, other TVs.
 
-Hypothesis plays three TVs of one shard, which use the same few pattern ids, through the
+Hypothesis plays four TVs of one shard, one a wire, which use the same few pattern ids, through the
 real addresses. The oracle is a dict a TV and the contract's own words: rates are exact
 fractions, computed as the contract writes them.
 """
@@ -79,7 +79,8 @@ contents = st.fixed_dictionaries(
     }
 )
 
-TVS = ["vega_tv", "vega_neighbour", "vega_newcomer"]
+#: One for each wire.
+TVS = ["vega_tv", "vega_neighbour", "vega_newcomer", "vega_gateway"]
 tvs = st.sampled_from(TVS)
 
 
@@ -160,7 +161,7 @@ def undone(alias: str) -> Iterator[None]:
 
 
 class SyncMachine(RuleBasedStateMachine):
-    """Three TVs, one shard, everything that may happen between them and the server."""
+    """Four TVs, one shard, everything that may happen between them and the server."""
 
     def __init__(self) -> None:
         super().__init__()
