@@ -310,7 +310,9 @@ class TrainedCodebook(models.Model):
     #: ``FederationRound.id`` that trained it.
     round_id = models.BigIntegerField()
     cell_count = models.PositiveIntegerField("global patterns")
-    cosine = models.FloatField(help_text="Between these and what TVs read, on average.")
+    cosine = models.FloatField(
+        help_text="19 of 20 are read at least so well, when new."
+    )
     trained_at = models.DateTimeField()
 
     class Meta:

@@ -157,7 +157,9 @@ class _Reading(Run):
             self.publish(
                 result,
                 new_codebook=training.for_result(
-                    result, cells=cells, sample=found.sample
+                    result,
+                    sample=found.sample,
+                    min_devices=self._thresholds.min_devices,
                 ),
                 along=partial(history.keep, self.told.pk, cells, found.outcome.history),
             )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import faiss
 import numpy as np
 
+from benchmarks.wire.installation import SETTINGS
 from federation.kernels.arrays import Float32Array
 from federation.kernels.cells import Cells, nearest_cell_rows
 from federation.kernels.codebook_training import (
@@ -64,7 +65,13 @@ def training_rows(
     ``patterns`` tell how patterns lie about their cells. shape: (n, 384)
     """
     identity = Cells(np.arange(len(cells)), cells, len(cells))
-    spread = spread_of(patterns, cells, nearest_cell_rows(patterns, identity))
+    spread = spread_of(
+        patterns,
+        cells,
+        nearest_cell_rows(patterns, identity),
+        np.arange(len(patterns)),
+        min_devices=int(SETTINGS["MIN_DEVICES_PER_PATTERN"]),
+    )
     count = min(max(1 << 10, MADE_UP_PER_CELL * len(cells)), TRAINING_ROWS)
     made_up = make_up_patterns(cells, masses, spread, count, seed=0)
     times = max(1, count // 4 // len(cells))

@@ -35,6 +35,6 @@ class TrainedCodebookAdmin(ReadOnly, ConsoleAdmin):
     def round_number(self, codebook: TrainedCodebook) -> str:
         return f"Round {codebook.round_id}"
 
-    @admin.display(description="mean cosine", ordering="cosine")
+    @admin.display(description="cosine", ordering="cosine")
     def described(self, codebook: TrainedCodebook) -> str:
         return f"{codebook.cosine:.4f}"

@@ -41,7 +41,7 @@ MADE_UP_PER_CELL = 128
 MADE_UP_LEAST, MADE_UP_MOST = 1 << 10, 1 << 14
 
 #: Rows of made-up patterns for each row of a cell; few cells are repeated.
-MADE_UP_PER_CELL_ROW = 4
+MADE_UP_PER_CELL_ROW = 16
 
 #: Of each k-means; more gain nothing that can be measured.
 ITERATIONS = 4
@@ -70,7 +70,9 @@ def spread_of(
     patterns: Float32Array,
     cells: Float32Array,
     nearest: Int64Array,
-    tvs: Int64Array | None = None,
+    tvs: Int64Array,
+    *,
+    min_devices: int,
 ) -> Spread:
     """Measure how patterns lie about their cells.
 
@@ -82,8 +84,11 @@ def spread_of(
         Unit vectors.
     nearest : ndarray of shape (n,), int64
         The row of each pattern's cell.
-    tvs : ndarray of shape (n,), int64, default None
-        Which TV each pattern is from, by any numbers; None if each is from another.
+    tvs : ndarray of shape (n,), int64
+        Which TV each pattern is from, by any numbers.
+    min_devices : int
+        As many TVs are behind the covariance along any direction, each with an equal
+        share at most; at least 2.
 
     Returns
     -------
@@ -96,9 +101,7 @@ def spread_of(
     mean = max(float(energies.mean()), _TINY)
     steps = np.linspace(0, 1, _ENERGY_STEPS + 1)
     return Spread(
-        covariance=shared_covariance(
-            apart, np.arange(len(apart)) if tvs is None else tvs
-        ),
+        covariance=shared_covariance(apart, tvs, largest_share=1 / max(2, min_devices)),
         energies=np.quantile(energies, steps) / mean,
     )
 

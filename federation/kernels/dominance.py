@@ -12,9 +12,6 @@ import numpy as np
 
 from .arrays import Float64Array, Int64Array, group_starts
 
-#: The share that one TV may have of the variance along any direction.
-LARGEST_SHARE = 0.25
-
 #: Nobody's: this much of the whole variance is added evenly to all directions, so that
 #: along each there is something to have a share of.
 EVEN_SHARE = 0.02
@@ -28,7 +25,9 @@ _TOLERANCE = 1.001
 _TINY = float(np.finfo(np.float32).tiny)
 
 
-def shared_covariance(apart: Float64Array, tvs: Int64Array) -> Float64Array:
+def shared_covariance(
+    apart: Float64Array, tvs: Int64Array, *, largest_share: float
+) -> Float64Array:
     """The covariance of differences, with no TV standing out in any direction.
 
     Differences of a TV that has more than its share somewhere are shortened until it
@@ -41,6 +40,8 @@ def shared_covariance(apart: Float64Array, tvs: Int64Array) -> Float64Array:
         Differences between patterns and their cells, at least one.
     tvs : ndarray of shape (n,), int64
         Which TV each pattern is from, by any numbers.
+    largest_share : float
+        What one TV may have of the variance along any direction, below 1.
 
     Returns
     -------
@@ -54,10 +55,12 @@ def shared_covariance(apart: Float64Array, tvs: Int64Array) -> Float64Array:
     energy = max(float(np.einsum("ij,ij->", rows, rows)), _TINY)
     even = EVEN_SHARE * energy / dimensions * np.eye(dimensions)
     for _ in range(_ROUNDS):
-        shares = _largest_shares(rows, starts, rows.T @ rows + even)
-        if shares.max() <= LARGEST_SHARE * _TOLERANCE:
+        total = rows.T @ rows + even
+        shares = _largest_shares(rows, starts, total, above=largest_share)
+        if shares.max() <= largest_share * _TOLERANCE:
             break
-        factors = np.repeat(_factors(shares), np.diff(starts, append=n))
+        factors = _factors(shares, largest_share)
+        factors = np.repeat(factors, np.diff(starts, append=n))
         rows = rows * factors[:, None]
     shared: Float64Array = rows.T @ rows + even
     shared *= energy / n / float(np.trace(shared))
@@ -65,11 +68,11 @@ def shared_covariance(apart: Float64Array, tvs: Int64Array) -> Float64Array:
 
 
 def _largest_shares(
-    rows: Float64Array, starts: Int64Array, total: Float64Array
+    rows: Float64Array, starts: Int64Array, total: Float64Array, *, above: float
 ) -> Float64Array:
     """The largest share of each TV along any direction, or what is no less.
 
-    Rows of TV i begin at ``starts[i]``.
+    Rows of TV i begin at ``starts[i]``. Exact only for shares above ``above``.
     """
     # Along v a TV has vᵀ(Σ r rᵀ)v of vᵀ total v; with v turned by the root of total,
     # the largest such quotient is the largest eigenvalue.
@@ -80,7 +83,7 @@ def _largest_shares(
         np.einsum("ij,ij->i", whitened, whitened), starts
     )
     ends = np.append(starts[1:], len(rows))
-    for tv in np.flatnonzero(shares > LARGEST_SHARE):
+    for tv in np.flatnonzero(shares > above):
         own = whitened[starts[tv] : ends[tv]]
         # Those of the smaller product are the same, and found much faster.
         products = own @ own.T if len(own) < dimensions else own.T @ own
@@ -88,9 +91,9 @@ def _largest_shares(
     return shares
 
 
-def _factors(shares: Float64Array) -> Float64Array:
+def _factors(shares: Float64Array, largest_share: float) -> Float64Array:
     """By what to multiply each TV's differences, so that its share is small enough."""
     shares = np.clip(shares, _TINY, 1 - 1e-9)
-    allowed = LARGEST_SHARE / (1 - LARGEST_SHARE)
+    allowed = largest_share / (1 - largest_share)
     factors: Float64Array = np.minimum(1, np.sqrt(allowed * (1 - shares) / shares))
     return factors

@@ -43,11 +43,18 @@ def planted():
 @pytest.fixture(scope="module")
 def codebook(planted):
     cells, patterns, nearest = planted
-    return train_codebook(cells, ONES, spread_of(patterns, cells, nearest))
+    return train_codebook(
+        cells, ONES, spread_of(patterns, cells, nearest, apart(patterns), min_devices=4)
+    )
 
 
 def unit(rows):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def apart(patterns):
+    """Each from another TV."""
+    return np.arange(len(patterns))
 
 
 def naive_decode(codebook, code):
@@ -193,7 +200,9 @@ def test_groups_are_orthonormal_but_for_rounding(codebook):
 def test_the_same_input_gives_the_same_codebook(codebook, planted):
     cells, patterns, nearest = planted
 
-    again = train_codebook(cells, ONES, spread_of(patterns, cells, nearest))
+    again = train_codebook(
+        cells, ONES, spread_of(patterns, cells, nearest, apart(patterns), min_devices=4)
+    )
 
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(again, name), getattr(codebook, name))
@@ -207,7 +216,13 @@ def test_one_cell_is_enough():
     codebook = train_codebook(
         cells,
         np.ones(1, np.float32),
-        spread_of(patterns, cells, np.zeros(50, dtype=np.int64)),
+        spread_of(
+            patterns,
+            cells,
+            np.zeros(50, dtype=np.int64),
+            apart(patterns),
+            min_devices=4,
+        ),
     )
 
     read = codebook.decode(codebook.encode(cells, 16))
@@ -220,7 +235,7 @@ def test_patterns_without_spread_are_enough():
     codebook = train_codebook(
         cells,
         np.ones(3, np.float32),
-        spread_of(cells, cells, np.arange(3, dtype=np.int64)),
+        spread_of(cells, cells, np.arange(3), np.arange(3), min_devices=4),
     )
 
     read = codebook.decode(codebook.encode(cells, 8))
@@ -230,7 +245,7 @@ def test_patterns_without_spread_are_enough():
 def test_spread_is_as_wide_as_the_differences(planted):
     cells, patterns, nearest = planted
 
-    spread = spread_of(patterns, cells, nearest)
+    spread = spread_of(patterns, cells, nearest, apart(patterns), min_devices=4)
 
     distances = ((patterns - cells[nearest]).astype(np.float64) ** 2).sum(axis=1)
     assert np.trace(spread.covariance) == pytest.approx(distances.mean())
@@ -241,12 +256,12 @@ def test_no_pattern_has_no_spread(planted):
     cells, patterns, nearest = planted
 
     with pytest.raises(KernelInputError, match="No pattern"):
-        spread_of(patterns[:0], cells, nearest[:0])
+        spread_of(patterns[:0], cells, nearest[:0], nearest[:0], min_devices=4)
 
 
 def test_made_up_patterns_lie_about_the_cells_as_real_ones_do(planted):
     cells, patterns, nearest = planted
-    spread = spread_of(patterns, cells, nearest)
+    spread = spread_of(patterns, cells, nearest, apart(patterns), min_devices=4)
 
     made_up = make_up_patterns(cells, ONES, spread, 4000, seed=1)
 
@@ -258,9 +273,11 @@ def test_training_cannot_tell_patterns_from_their_mirror_images(planted):
     """It knows how far they lie and in which directions, and no pattern itself."""
     cells, patterns, nearest = planted
 
-    mirrored = spread_of(2 * cells[nearest] - patterns, cells, nearest)
+    mirrored = spread_of(
+        2 * cells[nearest] - patterns, cells, nearest, apart(patterns), min_devices=4
+    )
 
-    spread = spread_of(patterns, cells, nearest)
+    spread = spread_of(patterns, cells, nearest, apart(patterns), min_devices=4)
     np.testing.assert_allclose(mirrored.covariance, spread.covariance, atol=1e-9)
     np.testing.assert_allclose(mirrored.energies, spread.energies, atol=1e-5)
 
@@ -276,7 +293,7 @@ def test_a_tv_apart_from_all_others_leaves_no_trace(planted):
     everybody = np.concatenate([patterns, own])
     cells_of_all = np.concatenate([nearest, np.full(40, 3)])
 
-    spread = spread_of(everybody, cells, cells_of_all, tvs)
+    spread = spread_of(everybody, cells, cells_of_all, tvs, min_devices=4)
 
     direction = unit((own - cells[3]).mean(axis=0, keepdims=True))[0]
     found = train_codebook(cells, ONES, spread)
@@ -287,7 +304,7 @@ def test_a_tv_apart_from_all_others_leaves_no_trace(planted):
 
 def test_cells_without_mass_are_not_chosen(planted):
     cells, patterns, nearest = planted
-    spread = spread_of(patterns, cells, nearest)
+    spread = spread_of(patterns, cells, nearest, apart(patterns), min_devices=4)
     masses = np.zeros(40, np.float32)
     masses[7] = 2
 

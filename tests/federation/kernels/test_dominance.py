@@ -7,11 +7,11 @@ import pytest
 
 from federation.kernels.dominance import (
     EVEN_SHARE,
-    LARGEST_SHARE,
     shared_covariance,
 )
 
 DIMENSIONS = 16
+LARGEST_SHARE = 0.25
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_of_many_tvs_it_is_the_covariance_and_a_little_of_everything(rng):
     apart = rng.standard_normal((4000, DIMENSIONS)) * np.arange(1, DIMENSIONS + 1)
     tvs = rng.permutation(4000) // 2
 
-    shared = shared_covariance(apart, tvs)
+    shared = shared_covariance(apart, tvs, largest_share=LARGEST_SHARE)
 
     plain = apart.T @ apart / len(apart)
     even = EVEN_SHARE * np.trace(plain) / DIMENSIONS * np.eye(DIMENSIONS)
@@ -41,9 +41,11 @@ def test_what_one_tv_adds_to_any_direction_is_bounded(rng):
     own = np.zeros((30, DIMENSIONS))
     own[:, 0] = 5
 
-    without = shared_covariance(others, tvs)
+    without = shared_covariance(others, tvs, largest_share=LARGEST_SHARE)
     shared = shared_covariance(
-        np.concatenate([others, own]), np.concatenate([tvs, np.full(30, 100)])
+        np.concatenate([others, own]),
+        np.concatenate([tvs, np.full(30, 100)]),
+        largest_share=LARGEST_SHARE,
     )
 
     first = np.eye(DIMENSIONS)[0]
@@ -61,7 +63,7 @@ def test_many_patterns_of_a_tv_in_many_directions_are_bounded_too(rng):
     apart = rng.standard_normal((800, DIMENSIONS))
     tvs = np.concatenate([np.arange(640) // 4, np.full(160, 160)])
 
-    shared = shared_covariance(apart, tvs)
+    shared = shared_covariance(apart, tvs, largest_share=LARGEST_SHARE)
 
     plain = apart.T @ apart / len(apart)
     assert np.abs(shared - plain).max() < 0.1
@@ -70,7 +72,9 @@ def test_many_patterns_of_a_tv_in_many_directions_are_bounded_too(rng):
 def test_a_single_tv_tells_next_to_nothing(rng):
     apart = np.outer(np.ones(9), rng.standard_normal(DIMENSIONS))
 
-    shared = shared_covariance(apart, np.zeros(9, dtype=np.int64))
+    shared = shared_covariance(
+        apart, np.zeros(9, dtype=np.int64), largest_share=LARGEST_SHARE
+    )
 
     variances = np.linalg.eigvalsh(shared)
     assert variances[-1] < variances[0] * 1.01 / (1 - LARGEST_SHARE)
@@ -82,14 +86,18 @@ def test_the_order_of_patterns_and_the_numbers_of_tvs_are_nothing(rng):
     tvs = np.arange(60) // 5
     order = rng.permutation(60)
 
-    shared = shared_covariance(apart, tvs)
+    shared = shared_covariance(apart, tvs, largest_share=LARGEST_SHARE)
 
-    again = shared_covariance(apart[order], 1000 - 7 * tvs[order])
+    again = shared_covariance(
+        apart[order], 1000 - 7 * tvs[order], largest_share=LARGEST_SHARE
+    )
     np.testing.assert_allclose(again, shared, rtol=1e-6, atol=1e-9)
 
 
 def test_without_differences_there_is_next_to_nothing():
-    shared = shared_covariance(np.zeros((3, DIMENSIONS)), np.arange(3))
+    shared = shared_covariance(
+        np.zeros((3, DIMENSIONS)), np.arange(3), largest_share=LARGEST_SHARE
+    )
 
     assert np.isfinite(shared).all()
     assert np.abs(shared).max() < 1e-30
