@@ -21,6 +21,7 @@ from federation.publish import Edition
 from federation.report import DRY_RUN, RoundReport
 from federation.result import RoundResult
 from federation.training import NewCodebook
+from patterns.selectors import item_ordinals
 from patterns.services import items
 from shards.databases import CONTROL_ALIAS
 
@@ -113,7 +114,7 @@ class Run:
     ) -> None:
         """Take a noted result to all databases; ``along`` runs where it is decided."""
         self.enter("publishing")
-        ordinals = items.register(sorted(items_of(result)))
+        items.register(sorted(items_of(result)))
         version = lease.reserve_version(self.told, above=newest_version(self.shards))
         edition = Edition(
             version=version,
@@ -125,7 +126,7 @@ class Run:
                 result,
                 version=version,
                 checksum=self.told.checksum,
-                ordinals=ordinals,
+                ordinals=item_ordinals(),
                 rollback_of=self.told.rollback_of,
                 codebooks=training.payloads(new_codebook),
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 
@@ -81,9 +81,9 @@ def links(rows: Sequence[ResultLinks], ordinals: Mapping[str, int]) -> bytes:
     )
 
 
-def items(used: Iterable[str], ordinals: Mapping[str, int]) -> bytes:
-    """Write the names behind the ordinals of the items that a publication uses."""
-    named = sorted((ordinals[item], item) for item in used if item in ordinals)
+def items(ordinals: Mapping[str, int]) -> bytes:
+    """Write the names behind ordinals: what TVs may refer to, published or not yet."""
+    named = sorted((ordinal, item) for item, ordinal in ordinals.items())
     return serialised(
         bundle_pb2.ItemsBundle(
             ordinal_deltas=columns.deltas([ordinal for ordinal, _ in named]),

@@ -33,9 +33,10 @@ def of_publication(
 ) -> tuple[MadeBundle, ...]:
     """Make every bundle of a version, the manifest too; some seconds of one core.
 
-    ``ordinals`` are those of items, ``genre:…`` among them; what has none travels by
-    name. ``codebooks`` are the bytes of those that should be served, by their version:
-    the highest is the publication's own. Reads the catalogue from the control database.
+    ``ordinals`` are those of all items, ``genre:…`` among them; an item without one
+    travels by name. ``codebooks`` are the bytes of those that should be served, by
+    their version: the highest is the publication's own. Reads the catalogue from the
+    control database.
     """
     result_bundles = _of_result(ring, result, version, ordinals)
     own_codebook = max(codebooks or {}, default=0)
@@ -79,7 +80,7 @@ def _of_result(
     bodies = {
         "patterns": messages.patterns(result, ordinals),
         "links": messages.links(result.links, ordinals),
-        "items": messages.items(messages.items_of(result), ordinals),
+        "items": messages.items(ordinals),
         # There even when nothing is trending: TVs may rely on it.
         TRENDS_PREFIX + GLOBAL_REGION: messages.trends(GLOBAL_REGION, (), ordinals),
     }

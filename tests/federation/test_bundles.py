@@ -107,10 +107,10 @@ def test_links_read_back():
     assert list(read.reference_deltas) == [0, 4, 4]
 
 
-def test_items_name_the_ordinals_that_are_used():
-    used = messages.items_of(replace(a_result(), patterns=(), trends=()))
+def test_items_name_all_ordinals_in_their_order():
+    ordinals = {"film-a": 7, "film-b": 3, "film-c": 1001}
 
-    read = bundle_pb2.ItemsBundle.FromString(messages.items(used, ORDINALS))
+    read = bundle_pb2.ItemsBundle.FromString(messages.items(ordinals))
 
     assert list(accumulate(read.ordinal_deltas)) == [3, 7, 1001]
     assert list(read.items) == ["film-b", "film-a", "film-c"]
