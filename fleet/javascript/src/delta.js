@@ -11,11 +11,17 @@ const RATE_STEPS = 10000;
 /** Bytes of a code that goes up; the longer for a delta that the shorter describes badly. */
 const CODE_BYTES = [40, 48];
 
+/** Of a delta that is then small enough. */
+const SHORTER_CODE_BYTES = [32];
+
+/** What a delta may take, so that the request around it has at most 1 KB. */
+const DELTA_BYTES = 1024 - 40;
+
 /**
  * A vector whose code points further away than this is not described by it. All of a
  * delta are written alike, so its neighbours pay for it.
  */
-const CODE_COSINE_MIN = 0.85;
+const CODE_COSINE_MIN = 0.7;
 
 /** @typedef {import("./types.js").LearnedPattern} LearnedPattern */
 /** @typedef {import("./items.js").Items} Items */
@@ -37,25 +43,31 @@ const CODE_COSINE_MIN = 0.85;
  */
 export function writeDelta(changes, localVersion, { items, codebook }) {
   const isEmpty = !(changes.added.length || changes.updated.length || changes.removed.length);
-  return encode("Delta", {
-    localVersion: int64(localVersion),
-    packed: isEmpty ? undefined : packed(changes, items, codebook),
-  });
+  const written = (/** @type {number[]} */ sizes) =>
+    encode("Delta", {
+      localVersion: int64(localVersion),
+      packed: isEmpty ? undefined : packed(changes, items, codebook, sizes),
+    });
+  const delta = written(CODE_BYTES);
+  if (delta.length <= DELTA_BYTES) return delta;
+  const shorter = written(SHORTER_CODE_BYTES);
+  return shorter.length <= DELTA_BYTES ? shorter : delta;
 }
 
 /**
  * @param {Changes} changes
  * @param {Items} items
  * @param {Codebook | null} codebook
+ * @param {number[]} sizes Of codes, the one that is liked best first.
  */
-function packed({ added, updated, removed }, items, codebook) {
+function packed({ added, updated, removed }, items, codebook, sizes) {
   const contexts = added.map((pattern) => pattern.context || {});
   const genres = contexts.map((context) => (context.genreHints || []).map((g) => GENRE_PREFIX + g));
   const contents = added.map((pattern) => pattern.contentIds || []);
   const references = new References(items, [...genres, ...contents]);
   return {
     addedIds: ids(added),
-    embeddings: embeddings(added, codebook),
+    embeddings: embeddings(added, codebook, sizes),
     successRates: added.map((pattern) => rate(pattern.likedCount / pattern.watchedCount)),
     sampleCounts: added.map((pattern) => pattern.watchedCount),
     timesOfDay: numbers("TimeOfDay", contexts.map((context) => context.timeOfDay)),
@@ -84,11 +96,12 @@ function rate(fraction) {
 /**
  * @param {LearnedPattern[]} added
  * @param {Codebook | null} codebook
+ * @param {number[]} sizes
  */
-function embeddings(added, codebook) {
+function embeddings(added, codebook, sizes) {
   if (!added.length) return undefined;
   const vectors = added.map((pattern) => pattern.embedding);
-  for (const size of codebook ? CODE_BYTES : []) {
+  for (const size of codebook ? sizes : []) {
     const codes = vectors.map((vector) => codebook.encode(vector, size));
     if (codes.every((code, row) => dot(codebook.decode(code), vectors[row]) >= CODE_COSINE_MIN)) {
       const encoding = { case: "codes", value: joined(codes) };
