@@ -67,6 +67,11 @@ def write_sync(reply: SyncReply, _wishes: Wishes) -> bytes:
     )
 
 
+def is_dense(_wishes: Wishes) -> bool:
+    """Text shrinks."""
+    return False
+
+
 def read_enrolment(document: Any) -> EnrolmentRequest:
     """Check a request to enrol; what is optional may be left out or null."""
     body = fields.obj(document, "body")

@@ -73,6 +73,11 @@ def write_sync(reply: SyncReply, wishes: Wishes) -> bytes:
     return message.SerializeToString()
 
 
+def is_dense(wishes: Wishes) -> bool:
+    """Tell whether replies would hardly shrink: in codes, by a tenth at most."""
+    return wishes.is_compact and wishes.embedding_encoding is EmbeddingEncoding.CODES
+
+
 def read_enrolment(body: bytes) -> EnrolmentRequest:
     return enrolment.read(body)
 

@@ -30,9 +30,17 @@ def negotiated(
     *,
     media_type: str,
     status: HTTPStatus = HTTPStatus.OK,
+    is_dense: bool = False,
 ) -> HttpResponse:
-    """Answer one caller in the format it asked for."""
-    reply = _encoded(request, body, status, media_type)
+    """Answer one caller in the format it asked for.
+
+    A dense body would hardly shrink, and goes out as it is.
+    """
+    reply = (
+        HttpResponse(body, status=status, content_type=media_type)
+        if is_dense
+        else _encoded(request, body, status, media_type)
+    )
     reply["Cache-Control"] = "no-store"
     patch_vary_headers(reply, ["Accept"])
     return reply

@@ -48,8 +48,6 @@ class Cost:
     read: float
     #: A reply with everything, compact.
     write: float
-    #: Trying whether zstd makes it smaller.
-    compress: float
     #: An empty delta, and a reply with nothing new.
     read_empty: float
     write_unchanged: float
@@ -57,19 +55,18 @@ class Cost:
     json: float
 
     @property
-    def per_sync(self) -> float:
-        """The dearest sync: much to say on both sides."""
-        return self.read + self.write + self.compress
+    def dearest(self) -> float:
+        """Much to say on both sides."""
+        return self.read + self.write
 
     @property
-    def per_sync_of_an_hour(self) -> float:
-        """A TV syncs every ten minutes, and one answer in six has news.
+    def per_sync(self) -> float:
+        """The mean of an hour: six syncs, one of them answered with news.
 
-        Each time it has something to say, as if it were watched day and night.
+        Each time the TV has ten new patterns, as if it were watched day and night.
         """
         rest = SYNCS_PER_HOUR - 1
-        news = self.write + self.compress + rest * self.write_unchanged
-        return self.read + news / SYNCS_PER_HOUR
+        return self.read + (self.write + rest * self.write_unchanged) / SYNCS_PER_HOUR
 
 
 def measure(installation: Installation, cases: Sequence[Case]) -> Cost:
@@ -165,8 +162,6 @@ def _without_delta(body: bytes) -> bytes:
 def _cost(samples: Sequence[_Sample]) -> dict[str, float]:
     from sync import encodings, json_wire, parsers, protobuf_wire
 
-    replies = {id(s): protobuf_wire.write_sync(s.reply, s.wishes) for s in samples}
-
     def in_json(s: _Sample) -> None:
         document = parsers.loads(encodings.inflate(s.json, "zstd"))
         request = json_wire.read_sync(document, s.source)
@@ -176,7 +171,6 @@ def _cost(samples: Sequence[_Sample]) -> dict[str, float]:
     parts: dict[str, Callable[[_Sample], object]] = {
         "read": lambda s: protobuf_wire.read_sync(s.protobuf, s.source),
         "write": lambda s: protobuf_wire.write_sync(s.reply, s.wishes),
-        "compress": lambda s: encodings.encode(replies[id(s)], ACCEPT_ENCODING),
         "read_empty": lambda s: protobuf_wire.read_sync(s.empty, s.source),
         "write_unchanged": lambda s: protobuf_wire.write_sync(s.unchanged, s.wishes),
         "json": in_json,

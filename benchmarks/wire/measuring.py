@@ -71,7 +71,7 @@ def measure_at(
             | {f"codec_us_{name}": value for name, value in asdict(cost).items()}
             | {
                 "codec_us_per_sync": cost.per_sync,
-                "codec_us_per_sync_of_an_hour": cost.per_sync_of_an_hour,
+                "codec_us_dearest": cost.dearest,
             }
         )
         if fleet.movielens is None:

@@ -59,6 +59,7 @@ class SyncViewSet(TvDoorViewSet):
             request,
             wire.write_sync(reply, message.wishes),
             media_type=wire.media_type,
+            is_dense=wire.is_dense(message.wishes),
         )
 
     def _record(self, request: HttpRequest, response: HttpResponseBase | None) -> None:
