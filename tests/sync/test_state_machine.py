@@ -1,8 +1,8 @@
 """Syncs in any order against a dict: retries, lost replies, resyncs, other TVs.
 
 Hypothesis plays four TVs of one shard, one a wire, which use the same few pattern ids,
-through the real addresses. The oracle is a dict a TV and the contract's own words: rates
-are exact fractions, computed as the contract writes them.
+through the real addresses. The oracle is a dict a TV and the contract's own words:
+rates are exact fractions, computed as the contract writes them.
 """
 
 from __future__ import annotations
