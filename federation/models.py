@@ -311,7 +311,7 @@ class TrainedCodebook(models.Model):
     round_id = models.BigIntegerField()
     cell_count = models.PositiveIntegerField("global patterns")
     cosine = models.FloatField(
-        help_text="19 of 20 are read at least so well, when new."
+        help_text="Between patterns and what servers read, when new."
     )
     trained_at = models.DateTimeField()
 

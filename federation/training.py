@@ -2,7 +2,8 @@
 
 A codebook never changes and outlives publications. TVs fetch each new one, half a
 megabyte, so a round trains only if there is none, if there are twice the cells the last
-was trained for, or if it describes today's cells clearly worse than it did those.
+was trained for, or if it describes today's patterns clearly worse than it did those of
+the day it was new.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from django.db.models.functions import Now
+from numpy.typing import NDArray
 
 from federation import codebooks
 from federation.kernels import PatternSample
@@ -24,12 +26,12 @@ from shards.models import Shard
 #: A delta may be written with the current one or the three before.
 KEPT_CODEBOOKS = 4
 
-#: Bytes of the codes that a codebook is judged by: how well they describe all cells but
-#: the worst one in twenty. A mean would hardly notice new tastes that it doesn't know.
-JUDGED_BYTES = 32
-WORST_FRACTION = 0.05
-#: Worse than this, and worse by that than when it was new: a round trains another.
-COSINE_WANTED = 0.96
+#: A codebook is judged by what deltas send: so many patterns, in codes of so many
+#: bytes.
+#: Cells are their means, and where patterns move, cells do.
+JUDGED_BYTES = 40
+JUDGED_PATTERNS = 1 << 12
+#: Worse by so much than when it was new: a round trains another.
 COSINE_LOST = 0.005
 #: As it does with so many times the cells.
 CELLS_GROWN = 2
@@ -46,7 +48,7 @@ class NewCodebook:
     #: The serialised message ``Codebook``.
     payload: bytes
     cell_count: int
-    #: At least this between 19 of 20 cells and their codes of ``JUDGED_BYTES``.
+    #: Between patterns and their codes of ``JUDGED_BYTES``, on average.
     cosine: float
 
 
@@ -59,13 +61,13 @@ def for_result(
     """
     if not result.patterns:
         return None
+    patterns = unit_rows(sample.vectors[:SPREAD_PATTERNS].astype(np.int64))
     newest = TrainedCodebook.objects.first()
-    if newest is not None and not _is_outgrown(newest, result):
+    if newest is not None and not _is_outgrown(newest, result, patterns):
         return None
     # Only a round trains: no other process has faiss in its memory.
     from federation.kernels.codebook_training import spread_of, train_codebook
 
-    patterns = unit_rows(sample.vectors[:SPREAD_PATTERNS].astype(np.int64))
     codebook = train_codebook(
         result.embeddings,
         np.array([pattern.mass for pattern in result.patterns], dtype=np.float32),
@@ -83,7 +85,7 @@ def for_result(
         version=version,
         payload=codebooks.to_payload(codebook, version),
         cell_count=len(result.patterns),
-        cosine=_cosine(codebook, result),
+        cosine=_cosine(codebook, patterns),
     )
 
 
@@ -124,14 +126,16 @@ def _newest_on_shards() -> int:
     return max((visit.value or 0 for visit in found), default=0)
 
 
-def _is_outgrown(newest: TrainedCodebook, result: RoundResult) -> bool:
+def _is_outgrown(
+    newest: TrainedCodebook, result: RoundResult, patterns: NDArray[np.float32]
+) -> bool:
     if len(result.patterns) >= CELLS_GROWN * newest.cell_count:
         return True
-    cosine = _cosine(codebooks.from_payload(bytes(newest.payload)), result)
-    return cosine < min(COSINE_WANTED, newest.cosine - COSINE_LOST)
+    cosine = _cosine(codebooks.from_payload(bytes(newest.payload)), patterns)
+    return cosine < newest.cosine - COSINE_LOST
 
 
-def _cosine(codebook: Codebook, result: RoundResult) -> float:
-    codes = codebook.encode(result.embeddings, JUDGED_BYTES)
-    found = cosines(result.embeddings, codebook.decode(codes))
-    return float(np.quantile(found, WORST_FRACTION)) if len(found) else 1.0
+def _cosine(codebook: Codebook, patterns: NDArray[np.float32]) -> float:
+    judged = patterns[:JUDGED_PATTERNS]
+    codes = codebook.encode(judged, JUDGED_BYTES)
+    return float(cosines(judged, codebook.decode(codes)).mean()) if len(judged) else 1.0

@@ -38,7 +38,7 @@ from .errors import KernelInputError
 #: Patterns that are made up for each cell, and least and most in all: more gain nothing
 #: that can be measured.
 MADE_UP_PER_CELL = 128
-MADE_UP_LEAST, MADE_UP_MOST = 1 << 10, 1 << 14
+MADE_UP_LEAST, MADE_UP_MOST = 1 << 10, 1 << 15
 
 #: Rows of made-up patterns for each row of a cell; few cells are repeated.
 MADE_UP_PER_CELL_ROW = 16

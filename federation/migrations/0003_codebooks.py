@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 (
                     "cosine",
                     models.FloatField(
-                        help_text="19 of 20 are read at least so well, when new."
+                        help_text="Between patterns and what servers read, when new."
                     ),
                 ),
                 ("trained_at", models.DateTimeField()),
