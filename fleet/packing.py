@@ -10,7 +10,7 @@ from constellation.v1 import content_pb2, context_pb2, embedding_pb2, pattern_pb
 from fleet.codebook import Codebook
 from fleet.dictionary import Dictionary
 from fleet.items import Items
-from fleet.wire import Changes, Context, LearnedPattern
+from fleet.wire import Changes, Context, LearnedPattern, Vector
 
 #: Ten patterns with their contexts, five updates and five removals stay below 1 KB, and
 #: patterns of MovieLens keep a cosine of 0.972 with themselves.
@@ -42,13 +42,12 @@ GENRE_PREFIX = "genre:"
 def packed(changes: Changes, dictionary: Dictionary) -> pattern_pb2.PackedPatterns:
     """Write what changed; what the dictionary lacks travels as int8 and by name."""
     message = _packed(changes, dictionary)
+    too_long = message.ByteSize() - DELTA_BYTES
     codes = message.embeddings.codes
-    count = len(changes.added)
-    saved = len(codes) - SHORTER_CODE_BYTES * count
-    if saved > 0 and DELTA_BYTES < message.ByteSize() <= DELTA_BYTES + saved:
-        # The beginning of a code is a code as well.
-        rows = np.frombuffer(codes, np.uint8).reshape(count, -1)
-        message.embeddings.codes = rows[:, :SHORTER_CODE_BYTES].tobytes()
+    saved = len(codes) - SHORTER_CODE_BYTES * len(changes.added)
+    if 0 < too_long <= saved and dictionary.codebook is not None:
+        shorter = _codes(changes.added, dictionary.codebook, SHORTER_CODE_BYTES)
+        message.embeddings.codes = shorter or codes
     return message
 
 
@@ -101,18 +100,30 @@ class _References:
 def _embeddings(
     patterns: Sequence[LearnedPattern], codebook: Codebook | None
 ) -> embedding_pb2.Embeddings:
-    vectors = np.stack([pattern.embedding for pattern in patterns])
     if codebook is not None:
         for n_bytes in (CODE_BYTES, LONGEST_CODE_BYTES):
-            codes = codebook.encode(vectors, n_bytes)
-            cosines = (codebook.decode(codes) * vectors).sum(axis=1)
-            if cosines.min() >= CODE_COSINE_MIN:
+            if codes := _codes(patterns, codebook, n_bytes):
                 return embedding_pb2.Embeddings(
-                    codes=codes.tobytes(), codebook_version=codebook.version
+                    codes=codes, codebook_version=codebook.version
                 )
+    vectors = _vectors(patterns)
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     rows = np.rint(vectors / largest * INT8_LARGEST).astype(np.int8)
     return embedding_pb2.Embeddings(int8=rows.tobytes())
+
+
+def _codes(
+    patterns: Sequence[LearnedPattern], codebook: Codebook, n_bytes: int
+) -> bytes:
+    """Write codes of a size; nothing if they describe one of the patterns badly."""
+    vectors = _vectors(patterns)
+    codes = codebook.encode(vectors, n_bytes)
+    cosines = (codebook.decode(codes) * vectors).sum(axis=1)
+    return codes.tobytes() if cosines.min() >= CODE_COSINE_MIN else b""
+
+
+def _vectors(patterns: Sequence[LearnedPattern]) -> Vector:
+    return np.stack([pattern.embedding for pattern in patterns])
 
 
 def _rate(value: float) -> int:
