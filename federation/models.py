@@ -23,7 +23,11 @@ from shards.models import REGION_LENGTH, Shard
 
 
 class FederationRound(models.Model):
-    """One federation round. Its id is its number, and its fencing number."""
+    """One federation round. Its id is its number.
+
+    Whoever coordinates it holds its lease and writes under its term; whoever takes a
+    round over raises the term, and what the one before writes then counts no more.
+    """
 
     lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
 
@@ -42,10 +46,14 @@ class FederationRound(models.Model):
     step = models.CharField(max_length=32, blank=True)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
-    #: Whoever runs it renews this; once it has passed, another may abandon it.
+    #: Its coordinator renews this; once it has passed, another may take the round over.
     lease_until = models.DateTimeField()
-    #: Thresholds and settings it ran with.
+    #: How many coordinators it had, one after the other.
+    term = models.PositiveIntegerField(default=1)
+    #: All that decides its result besides what TVs say, fixed when it opens.
     parameters = models.JSONField(default=dict)
+    #: 64 bits that TVs cannot know, by which patterns and contents are sampled.
+    seed = models.BinaryField(default=bytes)
 
     #: The version it published; empty until the control database has it as current.
     global_version = models.PositiveBigIntegerField(null=True, blank=True)
@@ -120,6 +128,94 @@ class RoundShard(models.Model):
                 fields=["round", "shard"], name="round_has_a_shard_once"
             ),
         ]
+
+
+class RoundUnit(models.Model):
+    """A step of a round on one shard: whoever claims it does it.
+
+    The number of attempts is its fencing number: what is done counts only if nobody
+    has claimed the unit since, and while the lease runs.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    class Step(models.TextChoices):
+        SAMPLING = "sampling", "Sampling"
+        COLLECTING = "collecting", "Collecting"
+        STAGING = "staging", "Staging"
+        FLIPPING = "flipping", "Flipping"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        CLAIMED = "claimed", "Claimed"
+        DONE = "done", "Done"
+        #: Given up: the round goes on without.
+        FAILED = "failed", "Failed"
+
+    round = models.ForeignKey(FederationRound, models.CASCADE, related_name="units")
+    shard = models.ForeignKey(Shard, models.PROTECT)
+    step = models.CharField(max_length=16, choices=Step.choices)
+    status = models.CharField(
+        max_length=16, choices=Status.choices, default=Status.WAITING
+    )
+    #: Nobody claims it before.
+    available_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    #: Who has claimed it, or had last: host and process.
+    worker = models.CharField(max_length=128, blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    #: Its worker renews this; once it has passed, another may claim the unit.
+    lease_until = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    #: SHA-256 of what it gave, in hexadecimal.
+    checksum = models.CharField(max_length=64, blank=True)
+    problem = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["round_id", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["round", "step", "shard"], name="round_has_a_unit_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_step_display()} of shard {self.shard_id}"
+
+
+class RoundPart(models.Model):
+    """What a step of a round gave, kept until no later step or replay needs it."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    round = models.ForeignKey(FederationRound, models.CASCADE, related_name="parts")
+    name = models.CharField(max_length=32)
+    #: Of the bytes before they were compressed, in hexadecimal.
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.PositiveBigIntegerField()
+    zstd = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["round", "name"], name="round_has_a_part_once"
+            ),
+        ]
+
+
+class RoundEvent(models.Model):
+    """A line of a round's history: who did what, and when."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    round = models.ForeignKey(FederationRound, models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    #: Host and process.
+    who = models.CharField(max_length=128)
+    what = models.TextField()
+
+    class Meta:
+        ordering = ["id"]
 
 
 class RoundCells(models.Model):
