@@ -71,6 +71,11 @@ class FederationRound(models.Model):
     suppressed_count = models.PositiveIntegerField(
         "suppressed", default=0, help_text="Cells with too few TVs or shards behind."
     )
+    #: Items of regions, and pairs of contents, that some TVs named, but too few.
+    suppressed_trend_count = models.PositiveBigIntegerField(default=0)
+    suppressed_link_count = models.PositiveBigIntegerField(default=0)
+    #: What went in, by digest, and what read it: enough to do its merge again.
+    manifest = models.JSONField(default=dict, editable=False)
     #: What went wrong, for people.
     problem = models.TextField(blank=True)
 
@@ -216,6 +221,34 @@ class RoundEvent(models.Model):
 
     class Meta:
         ordering = ["id"]
+
+
+class PrivacySpending(models.Model):
+    """What a round with noise tells of any one TV at most. Never deleted.
+
+    Written before the noise is drawn: a round that then fails counts all the same.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    #: ``FederationRound.id``; the ledger outlives the rounds.
+    round_id = models.BigIntegerField(primary_key=True)
+    spent_at = models.DateTimeField()
+    #: The round alone: (epsilon, delta)-differential privacy.
+    epsilon = models.FloatField()
+    delta = models.FloatField()
+    #: The same as it adds up: (threshold_delta)-approximate rho-zCDP.
+    rho = models.FloatField()
+    threshold_delta = models.FloatField()
+    #: Each mechanism's noise, sensitivity and share.
+    mechanisms = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["-round_id"]
+        verbose_name_plural = "privacy spendings"
+
+    def __str__(self) -> str:
+        return f"Spending of round {self.pk}"
 
 
 class RoundCells(models.Model):
