@@ -31,6 +31,9 @@ Value = TypeVar("Value")
 #: Of an Ed25519 private key.
 KEY_BYTES = 32
 
+#: Message brokers that keep a message until its work is done.
+BROKERS = ("redis", "rediss", "amqp", "amqps")
+
 #: Every variable that was read.
 DECLARED: set[str] = set()
 
@@ -115,6 +118,23 @@ def words(name: str, default: list[str]) -> list[str]:
 def url(name: str) -> str | None:
     """Read an address that others are appended to; without a slash at its end."""
     return _parsed(name, None, _as_url, "http:// or https://, a host, maybe a path")
+
+
+def broker_url(name: str, default: str) -> str:
+    """Read the address of a message broker that workers and senders share."""
+    value = raw(name)
+    if value is None:
+        return default
+    parts = urlsplit(value)
+    if parts.scheme in BROKERS and parts.hostname:
+        return value
+    # Without the value, which may hold a password.
+    raise ImproperlyConfigured(
+        f"{name} isn't the address of a broker. Accepted: "
+        "redis://:password@host:6379/0 (rediss:// with TLS) or "
+        "amqp://user:password@host:5672/vhost (amqps:// with TLS); without it, the "
+        "control database."
+    )
 
 
 def key(name: str) -> str | None:

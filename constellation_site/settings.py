@@ -88,6 +88,14 @@ FEDERATION_CELLS = environment.integer(
     "FEDERATION_CELLS", 4096, at_least=1, at_most=65536
 )
 
+# Workers and the schedule: the shell's celery.py tells what is particular
+
+#: Wakes workers, and may lose every message: what is to be done stands in rows.
+CELERY_BROKER_URL = environment.broker_url(
+    "CELERY_BROKER_URL", default="pgmq://control-database"
+)
+CELERY_BEAT_SCHEDULER = "constellation_site.beat:Scheduler"
+
 # Addresses
 
 REST_ADDR = environment.address("REST_ADDR", "0.0.0.0:8080")
@@ -121,6 +129,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_prometheus",
+    "django_celery_beat",
 ]
 
 MIDDLEWARE = [

@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django_celery_beat.models import PeriodicTask
 from pgvector.django import HnswIndex, VectorField
 
 from patterns.context import (
@@ -74,6 +75,8 @@ class FederationRound(models.Model):
     #: Items of regions, and pairs of contents, that some TVs named, but too few.
     suppressed_trend_count = models.PositiveBigIntegerField(default=0)
     suppressed_link_count = models.PositiveBigIntegerField(default=0)
+    #: What was held back or left out because it didn't fit the rest, for operators.
+    defences = models.JSONField(default=dict, editable=False)
     #: What went in, by digest, and what read it: enough to do its merge again.
     manifest = models.JSONField(default=dict, editable=False)
     #: What went wrong, for people.
@@ -265,6 +268,44 @@ class RoundCells(models.Model):
     centroids = models.BinaryField()
     #: The next identity to give; identities are never given twice.
     next_cell = models.PositiveIntegerField()
+    #: Where each cell was, on average over its rounds: float32, little-endian, shape
+    #: (n, 384), zeros for a cell that has no such place yet. Empty: for none.
+    anchors = models.BinaryField(default=bytes)
+    #: In how many rounds each cell has been: int64, little-endian, shape (n,).
+    ages = models.BinaryField(default=bytes)
+    #: TVs that took part: what a fleet that has doubled is told by.
+    device_count = models.PositiveBigIntegerField(default=0)
+
+
+class Quarantine(models.Model):
+    """A TV, an enrolment batch, a cell or a content that rounds leave out.
+
+    TVs under quarantine sync as before and are told nothing of it.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    class Kind(models.TextChoices):
+        DEVICE = "device", "TV"
+        BATCH = "batch", "Enrolment batch"
+        CELL = "cell", "Cell"
+        CONTENT = "content", "Content"
+
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    #: The TV's id, the batch's number, the cell's number, or the content's id.
+    name = models.CharField(max_length=CONTENT_ID_LENGTH)
+    reason = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        verbose_name_plural = "quarantine"
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "name"], name="quarantined_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.name}"
 
 
 class TrendHistory(models.Model):
@@ -505,3 +546,35 @@ class Bundle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of version {self.version}"
+
+
+class Worker(models.Model):
+    """A process that takes units of work, and says every few seconds that it is there.
+
+    Nothing depends on it but how long a coordinator leaves units to others.
+    """
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    #: Host and process.
+    name = models.CharField(max_length=128, primary_key=True)
+    slots = models.PositiveSmallIntegerField(help_text="Units it does at once.")
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Schedule(PeriodicTask):  # type: ignore[misc]  # untyped
+    """When rounds begin: a row of django-celery-beat's, as operators see it."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    class Meta:
+        proxy = True
+        verbose_name = "schedule"
+        verbose_name_plural = "schedules"
