@@ -136,6 +136,7 @@ def _kernel(
         keys=keys,
         vectors=to_fixed_point(vectors),
         weights=np.full(count, WEIGHT_ONE),
+        batches=np.ones(count, dtype=np.int64),
     )
     ids = np.arange(len(start), dtype=np.int64)
     cells = Cells(ids, start, len(start))

@@ -17,6 +17,9 @@ from .blocks import EMBEDDING_DIMENSIONS, WORDS_PER_KEY, PatternBlock
 from .errors import KernelInputError
 from .quantise import pattern_weights, to_fixed_point
 
+#: Keyed hashes are 64 bits.
+LARGEST_HASH = (1 << 64) - 1
+
 
 @dataclass(frozen=True)
 class PatternSample:
@@ -35,6 +38,8 @@ class PatternSample:
     vectors: Int16Array
     #: Capped weights, see ``quantise.pattern_weights``. (n,)
     weights: Int64Array
+    #: Enrolment batch of the TV behind each. (n,)
+    batches: Int64Array
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -70,12 +75,19 @@ class PatternSampler:
         How many patterns to keep, at least 1.
     seed : int
         64 bits that TVs cannot know, so that none can choose ids that are sampled.
+    hash_limit : int, default ``LARGEST_HASH``
+        Patterns whose hash is above it are counted and passed over. One limit for all
+        shards keeps the samples of many shards small; if ``capacity`` patterns of all
+        shards lie below it, the merged sample is the same as without.
     """
 
-    def __init__(self, *, capacity: int, seed: int) -> None:
+    def __init__(
+        self, *, capacity: int, seed: int, hash_limit: int = LARGEST_HASH
+    ) -> None:
         if capacity < 1:
             raise KernelInputError(f"A sample of {capacity} patterns holds nothing.")
         self._seed = seed
+        self._limit = np.uint64(hash_limit)
         self._kept = empty_sample(capacity)
         self._waiting: list[PatternSample] = []
         self._n_waiting = 0
@@ -93,10 +105,11 @@ class PatternSampler:
         self._n_patterns += len(block)
         self._n_devices += len(group_starts(block.device_index))
         hashes = hash_keys(block.pattern_keys, seed=self._seed)
-        rows = np.arange(len(block))
+        limit = self._limit
         if len(self._kept) == self._kept.capacity:
             # Nothing above the largest kept hash can get in.
-            rows = np.flatnonzero(hashes <= self._kept.hashes[-1])
+            limit = min(limit, self._kept.hashes[-1])
+        rows = np.flatnonzero(hashes <= limit)
         if len(rows) == 0:
             return
         self._waiting.append(
@@ -108,6 +121,7 @@ class PatternSampler:
                 keys=block.pattern_keys[rows],
                 vectors=to_fixed_point(block.embeddings[rows]),
                 weights=pattern_weights(block)[rows],
+                batches=block.device_batch[block.device_index[rows]],
             )
         )
         self._n_waiting += len(rows)
@@ -132,6 +146,7 @@ class PatternSampler:
             keys=kept.keys,
             vectors=kept.vectors,
             weights=kept.weights,
+            batches=kept.batches,
         )
 
     def _settle(self) -> None:
@@ -161,6 +176,7 @@ def empty_sample(capacity: int) -> PatternSample:
         keys=np.zeros((0, WORDS_PER_KEY), dtype=np.uint64),
         vectors=np.zeros((0, EMBEDDING_DIMENSIONS), dtype=np.int16),
         weights=np.zeros(0, dtype=np.int64),
+        batches=np.zeros(0, dtype=np.int64),
     )
 
 
@@ -200,6 +216,7 @@ def merge_samples(samples: Sequence[PatternSample]) -> PatternSample:
         keys=keys[order],
         vectors=np.concatenate([sample.vectors for sample in samples])[order],
         weights=np.concatenate([sample.weights for sample in samples])[order],
+        batches=np.concatenate([sample.batches for sample in samples])[order],
     )
 
 

@@ -35,6 +35,7 @@ def test_matches_sorting_everything(vega):
     assert np.array_equal(sample.keys, vega.pattern_keys[ranked])
     assert np.array_equal(sample.vectors, to_fixed_point(vega.embeddings[ranked]))
     assert np.array_equal(sample.weights, pattern_weights(vega)[ranked])
+    assert np.array_equal(sample.batches, vega.device_batch[vega.device_index[ranked]])
 
 
 @pytest.mark.parametrize("capacity", [1, 17, 100, 10_000])
