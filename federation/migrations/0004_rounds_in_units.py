@@ -5,70 +5,150 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('federation', '0003_codebooks'),
-        ('shards', '0001_initial'),
+        ("federation", "0003_codebooks"),
+        ("shards", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='federationround',
-            name='seed',
+            model_name="federationround",
+            name="seed",
             field=models.BinaryField(default=bytes),
         ),
         migrations.AddField(
-            model_name='federationround',
-            name='term',
+            model_name="federationround",
+            name="term",
             field=models.PositiveIntegerField(default=1),
         ),
         migrations.CreateModel(
-            name='RoundEvent',
+            name="RoundEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('who', models.CharField(max_length=128)),
-                ('what', models.TextField()),
-                ('round', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='federation.federationround')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("who", models.CharField(max_length=128)),
+                ("what", models.TextField()),
+                (
+                    "round",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="federation.federationround",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='RoundPart',
+            name="RoundPart",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=32)),
-                ('sha256', models.CharField(max_length=64)),
-                ('size_bytes', models.PositiveBigIntegerField()),
-                ('zstd', models.BinaryField()),
-                ('round', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='federation.federationround')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("name", models.CharField(max_length=32)),
+                ("sha256", models.CharField(max_length=64)),
+                ("size_bytes", models.PositiveBigIntegerField()),
+                ("zstd", models.BinaryField()),
+                (
+                    "round",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="parts",
+                        to="federation.federationround",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('round', 'name'), name='round_has_a_part_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("round", "name"), name="round_has_a_part_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='RoundUnit',
+            name="RoundUnit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step', models.CharField(choices=[('sampling', 'Sampling'), ('collecting', 'Collecting'), ('staging', 'Staging'), ('flipping', 'Flipping')], max_length=16)),
-                ('status', models.CharField(choices=[('waiting', 'Waiting'), ('claimed', 'Claimed'), ('done', 'Done'), ('failed', 'Failed')], default='waiting', max_length=16)),
-                ('available_at', models.DateTimeField()),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('worker', models.CharField(blank=True, max_length=128)),
-                ('claimed_at', models.DateTimeField(blank=True, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('checksum', models.CharField(blank=True, max_length=64)),
-                ('problem', models.TextField(blank=True)),
-                ('round', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='units', to='federation.federationround')),
-                ('shard', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='shards.shard')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "step",
+                    models.CharField(
+                        choices=[
+                            ("sampling", "Sampling"),
+                            ("collecting", "Collecting"),
+                            ("staging", "Staging"),
+                            ("flipping", "Flipping"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("claimed", "Claimed"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                        ],
+                        default="waiting",
+                        max_length=16,
+                    ),
+                ),
+                ("available_at", models.DateTimeField()),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("worker", models.CharField(blank=True, max_length=128)),
+                ("claimed_at", models.DateTimeField(blank=True, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                ("checksum", models.CharField(blank=True, max_length=64)),
+                ("problem", models.TextField(blank=True)),
+                (
+                    "round",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="units",
+                        to="federation.federationround",
+                    ),
+                ),
+                (
+                    "shard",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, to="shards.shard"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['round_id', 'id'],
-                'constraints': [models.UniqueConstraint(fields=('round', 'step', 'shard'), name='round_has_a_unit_once')],
+                "ordering": ["round_id", "id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("round", "step", "shard"), name="round_has_a_unit_once"
+                    )
+                ],
             },
         ),
     ]
