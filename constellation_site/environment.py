@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -83,6 +84,18 @@ def fraction(name: str, default: float) -> float:
     accepted = "a number from 0 to 1"
     value = _parsed(name, default, float, accepted)
     if not 0 <= value <= 1:
+        raise ImproperlyConfigured(f"{name} is {value}. Accepted: {accepted}.")
+    return value
+
+
+def above_zero(
+    name: str, default: Value, *, at_most: float = math.inf
+) -> float | Value:
+    accepted = "a number above 0" + ("" if at_most == math.inf else f" to {at_most:g}")
+    if raw(name) is None:
+        return default
+    value = _parsed(name, 0.0, float, accepted)
+    if not 0 < value <= at_most:
         raise ImproperlyConfigured(f"{name} is {value}. Accepted: {accepted}.")
     return value
 

@@ -88,6 +88,13 @@ FEDERATION_CELLS = environment.integer(
     "FEDERATION_CELLS", 4096, at_least=1, at_most=65536
 )
 
+#: Differential privacy of each round: none by default.
+DP_EPSILON = environment.above_zero("DP_EPSILON", None, at_most=100)
+#: Far below one in the fleet: 400 million TVs.
+DP_DELTA = environment.above_zero("DP_DELTA", 1e-9, at_most=0.01)
+#: All rounds together; once it is spent, rounds with noise publish nothing more.
+DP_BUDGET_EPSILON = environment.above_zero("DP_BUDGET_EPSILON", None)
+
 # Workers and the schedule: the shell's celery.py tells what is particular
 
 #: Wakes workers, and may lose every message: what is to be done stands in rows.

@@ -7,8 +7,9 @@ number, and the sums are the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from federation.collect import FirstReading, SecondReading
 from federation.kernels import (
@@ -30,7 +31,11 @@ from federation.kernels import (
     plan_pairs,
     publishable_cells,
 )
+from federation.kernels.clipping import Clipping
 from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResult
+
+if TYPE_CHECKING:
+    from federation.kernels.noise import NoisePlan
 
 #: Published numbers are rounded to this many places: more would be noise, and costs.
 DECIMAL_PLACES = 6
@@ -46,6 +51,9 @@ class Thresholds:
     min_batches: int
     trend_decay: float
     max_cells: int
+    #: Differential privacy of what the round gives out; None: no noise.
+    epsilon: float | None = None
+    delta: float = 1e-9
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,10 @@ class Outcome:
     history: dict[tuple[str, str], ItemHistory]
     #: Cells with too few TVs, shards or batches behind them.
     suppressed_count: int
+    #: Items of regions, and pairs of contents, that fewer TVs named than may be told.
+    #: Of names that so few can have used that they aren't counted, none.
+    suppressed_trend_count: int = 0
+    suppressed_link_count: int = 0
 
 
 def add_first(one: FirstReading, other: FirstReading) -> FirstReading:
@@ -102,9 +114,33 @@ def plan(reading: FirstReading, *, previous: Cells, thresholds: Thresholds) -> P
     )
 
 
+def noise_plan(thresholds: Thresholds) -> NoisePlan | None:
+    """Decide how much noise a round with these thresholds needs; None: none."""
+    if thresholds.epsilon is None:
+        return None
+    # Only rounds with noise have OpenDP in their memory.
+    from federation.kernels.noise import plan_noise
+
+    return plan_noise(
+        epsilon=thresholds.epsilon,
+        delta=thresholds.delta,
+        clipping=Clipping(),
+        min_devices=thresholds.min_devices,
+        min_quality=thresholds.min_quality,
+    )
+
+
+def release(reading: SecondReading, noise: NoisePlan) -> SecondReading:
+    """Put noise on the reading of all shards; drawn anew each time."""
+    from federation.kernels import privacy
+
+    return SecondReading(*privacy.release(reading.sums, reading.pairs, noise))
+
+
 def conclude(
     reading: SecondReading,
     *,
+    released: SecondReading | None = None,
     cells: Cells,
     history: Mapping[tuple[str, str], ItemHistory],
     previous_trends: Sequence[Trend],
@@ -113,8 +149,16 @@ def conclude(
     """Turn the sums of all shards into what may be published.
 
     ``previous_trends`` are kept for regions with nothing new to say; once no TV is
-    left, nothing is.
+    left, nothing is. In a round with noise all is made of what was ``released`` of the
+    sums; only what is held back is counted without noise, for operators.
     """
+    counted, enough = reading, thresholds.min_devices
+    noise = noise_plan(thresholds)
+    if noise is not None:
+        if released is None:
+            raise ValueError("A round with noise goes on with what was released.")
+        reading = released
+        thresholds = replace(thresholds, min_devices=noise.least_count)
     published = publishable_cells(
         reading.sums,
         min_sources=thresholds.min_sources,
@@ -139,7 +183,9 @@ def conclude(
             source_counts=published.source_count,
         ),
         history=trends.history,
-        suppressed_count=published.n_suppressed,
+        suppressed_count=int((counted.sums.devices > 0).sum()) - len(published),
+        suppressed_trend_count=int((counted.sums.region_items.counts < enough).sum()),
+        suppressed_link_count=int((counted.pairs.pairs.counts < enough).sum()),
     )
 
 
