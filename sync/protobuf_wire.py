@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from constellation.v1 import sync_pb2
 from federation.publication import LoadedPublication
@@ -24,6 +24,8 @@ from sync.protobuf.parsing import or_none, parsed
 from sync.renderers import ProtobufRenderer
 
 media_type = ProtobufRenderer.media_type
+
+_ENCODINGS = "embedding_encodings"
 
 
 def read_sync(body: bytes, source: PublicationSource) -> SyncRequest:
@@ -89,16 +91,21 @@ def write_enrolment(reply: EnrolmentReply) -> bytes:
 def _wishes(
     message: sync_pb2.SyncRequest, publication: Callable[[], LoadedPublication]
 ) -> Wishes:
-    field = "embedding_encodings"
     fields.check_length(
-        len(message.embedding_encodings), field, at_most=rules.PREFERENCES_LIMIT
+        len(message.embedding_encodings), _ENCODINGS, at_most=rules.PREFERENCES_LIMIT
     )
     return rules.wishes(
-        preferences=[
-            fields.code(code, f"{field}[{i}]", EmbeddingEncoding)
-            for i, code in enumerate(message.embedding_encodings)
-        ],
+        preferences=_preferences(tuple(message.embedding_encodings)),
         detail=fields.code(message.detail, "detail", ReplyDetail),
         codebook_version=message.codebook_version,
         publication=publication,
+    )
+
+
+# TVs of one make all say the same.
+@lru_cache(maxsize=1024)
+def _preferences(codes: tuple[int, ...]) -> tuple[EmbeddingEncoding, ...]:
+    return tuple(
+        EmbeddingEncoding(fields.code(code, f"{_ENCODINGS}[{i}]", EmbeddingEncoding))
+        for i, code in enumerate(codes)
     )

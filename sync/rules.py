@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -136,32 +137,36 @@ def wishes(
             and publication().codebooks.get(codebook_version) is not None
         ),
     )
+    version = codebook_version if encoding is EmbeddingEncoding.CODES else 0
+    return _wishes(encoding, version, detail == ReplyDetail.COMPACT)
+
+
+# TVs of one make all wish for the same.
+@lru_cache(maxsize=256)
+def _wishes(
+    encoding: EmbeddingEncoding, codebook_version: int, is_compact: bool
+) -> Wishes:
     return Wishes(
         embedding_encoding=encoding,
-        codebook_version=(
-            codebook_version if encoding is EmbeddingEncoding.CODES else 0
-        ),
-        is_compact=detail == ReplyDetail.COMPACT,
+        codebook_version=codebook_version,
+        is_compact=is_compact,
     )
 
 
 def _encoding(
     preferences: Sequence[int], *, can_code: Callable[[], bool]
 ) -> EmbeddingEncoding:
-    servable = (
-        EmbeddingEncoding(code)
-        for code in preferences or [EmbeddingEncoding.UNSPECIFIED]
-        if code != EmbeddingEncoding.CODES or can_code()
-    )
-    chosen = next(servable, None)
-    if chosen is None:
+    for code in preferences:
+        if code != EmbeddingEncoding.CODES or can_code():
+            return EmbeddingEncoding(code or EmbeddingEncoding.INT8)
+    if preferences:
         fields.refuse(
             "embedding_encodings",
             "none of them can be served",
             f"at least one of {PLAIN_NAMES}, or codes with a codebook_version that is "
             "understood here",
         )
-    return chosen or EmbeddingEncoding.INT8
+    return EmbeddingEncoding.INT8
 
 
 def codebook(

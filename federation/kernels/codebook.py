@@ -123,20 +123,18 @@ class Codebook:
         # ``take`` is several times faster than indexing here.
         parts = self._flat_centroids.take(rows, axis=0)
         stages = n_bytes // GROUPS
-        # A product with ones is the fastest sum of a few rows.
-        turned: Any = _ONES[:stages] @ parts.reshape(n, stages, TURNED_DIMENSIONS)
+        turned: Any = np.add.reduce(parts.reshape(n, stages, TURNED_DIMENSIONS), axis=1)
         vectors: Float32Array = turned @ self._basis
         vectors += self.mean
         lengths = np.sqrt(np.vecdot(vectors, vectors))
-        lengths[lengths <= _SHORTEST] = np.inf
+        if min(lengths.tolist(), default=1.0) <= _SHORTEST:
+            lengths[lengths <= _SHORTEST] = np.inf
         vectors /= lengths[:, None]
         return vectors
 
 
 #: Where the centroids of each byte of a code begin. (48,)
 _FIRST_ROWS = np.arange(STAGES * GROUPS, dtype=np.int64) * CENTROIDS
-
-_ONES = np.ones(STAGES, dtype=np.float32)
 
 
 def nearest_centroids(

@@ -39,7 +39,10 @@ def _listed(
 ) -> packed.Lists:
     added, updated = message.patterns_added, message.patterns_updated
     removed = message.patterns_removed
-    rules.check_pattern_count(len(added) + len(updated) + len(removed))
+    count = len(added) + len(updated) + len(removed)
+    if count == 0:
+        return (), (), ()
+    rules.check_pattern_count(count)
     return (
         lists.additions(
             added, codebook_version=message.codebook_version, publication=publication

@@ -11,7 +11,6 @@ from functools import cache
 from struct import unpack
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import IntegerChoices
 
 from constellation.v1 import pattern_pb2
@@ -32,6 +31,8 @@ RATE_STEPS = 10_000
 
 _PACKED = "delta.packed"
 
+_ID_COLUMNS = ("added_ids", "updated_ids", "removed_ids")
+
 Lists = tuple[tuple[PatternAddition, ...], tuple[PatternUpdate, ...], tuple[UUID, ...]]
 
 
@@ -40,10 +41,10 @@ def read(
     publication: Callable[[], LoadedPublication],
 ) -> Lists:
     """Read the three lists: additions, updates, removals."""
-    added = _ids(message.added_ids, "added_ids")
-    updated = _ids(message.updated_ids, "updated_ids")
-    removed = _ids(message.removed_ids, "removed_ids")
-    rules.check_pattern_count(len(added) + len(updated) + len(removed))
+    columns = message.added_ids, message.updated_ids, message.removed_ids
+    # Before any is looked at: there may be thousands.
+    rules.check_pattern_count(sum(map(_id_count, columns, _ID_COLUMNS)))
+    added, updated, removed = map(_ids, columns)
     _check_distinct(removed, "delta.patterns_removed[{}]")
     return (
         _additions(message, added, publication),
@@ -121,17 +122,18 @@ def _updates(
 # Columns
 
 
-def _ids(column: bytes, name: str) -> tuple[bytes, ...]:
+def _id_count(column: bytes, name: str) -> int:
     if len(column) % UUID_BYTES:
         fields.refuse(
             f"{_PACKED}.{name}",
             f"it has {len(column)} bytes",
             f"UUIDs of {UUID_BYTES} bytes each",
         )
-    count = len(column) // UUID_BYTES
-    if count > settings.PATTERNS_PER_SYNC:
-        rules.check_pattern_count(count, at_least="at least ")
-    return unpack(f"{UUID_BYTES}s" * count, column)
+    return len(column) // UUID_BYTES
+
+
+def _ids(column: bytes) -> tuple[bytes, ...]:
+    return unpack(f"{UUID_BYTES}s" * (len(column) // UUID_BYTES), column)
 
 
 def _check_distinct(ids: Sequence[bytes], path: str) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, repeat
 from typing import cast
 
 from django.conf import settings
@@ -26,10 +26,10 @@ class References:
     def __init__(
         self, names: Sequence[str], publication: Callable[[], LoadedPublication]
     ) -> None:
-        most = settings.PATTERNS_PER_SYNC * (GENRE_HINTS_LIMIT + CONTENT_IDS_LIMIT)
-        # Before any is looked at: there may be half a million.
-        fields.check_length(len(names), f"{_PACKED}.names", at_most=most)
-        self._names = list(names)
+        if names:
+            # Before any is looked at: there may be half a million.
+            fields.check_length(len(names), f"{_PACKED}.names", at_most=_most_names())
+        self._names = names[:]
         self._publication = publication
 
     def genre_hints(
@@ -63,13 +63,13 @@ class References:
 
     def _checked(
         self,
-        rows: list[list[str]],
+        rows: Iterator[Iterable[str]],
         paths: Sequence[str],
         check: Callable[[list[str], str], Names],
     ) -> list[Names]:
         """Check names that came along; published ones need no check."""
         if self._names:
-            return list(map(check, rows, paths))
+            return list(map(check, map(list, rows), paths))
         return list(map(tuple, map(dict.fromkeys, rows)))
 
     def _items(self, rows: _Rows) -> list[str]:
@@ -95,6 +95,11 @@ class References:
                 f"ordinals up to {table.last_ordinal}, or names",
             )
         return cast("list[str]", items)
+
+
+def _most_names() -> int:
+    most: int = settings.PATTERNS_PER_SYNC * (GENRE_HINTS_LIMIT + CONTENT_IDS_LIMIT)
+    return most
 
 
 def _genre(item: str) -> str | None:
@@ -135,15 +140,16 @@ class _Rows:
                 f"{sum(counts)}, the sum of counts",
             )
         self.references = references[:]
-        self._ends = [0, *accumulate(counts)]
+        self._counts = counts
         self._paths = paths
         self._name = name
 
-    def of(self, items: list[str]) -> list[list[str]]:
-        """Share out what the references stand for."""
-        return [items[begin:end] for begin, end in pairwise(self._ends)]
+    def of(self, items: list[str]) -> Iterator[Iterable[str]]:
+        """Share out what the references stand for, to be read row after row."""
+        return map(islice, repeat(iter(items)), self._counts)
 
     def path(self, place: int) -> str:
         """Tell what a reference would be called in the lists."""
-        row = bisect_right(self._ends, place) - 1
-        return f"{self._paths[row]}.{self._name}[{place - self._ends[row]}]"
+        ends = [0, *accumulate(self._counts)]
+        row = bisect_right(ends, place) - 1
+        return f"{self._paths[row]}.{self._name}[{place - ends[row]}]"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from functools import cache
 from itertools import repeat
 from struct import unpack
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,7 @@ _ACCEPTED = f"{EMBEDDING_DIMENSIONS} numbers as {rules.PLAIN_NAMES}, or codes"
 _CODE_SIZES = ", ".join(map(str, CODE_SIZES))
 
 
-@dataclass(frozen=True)
-class Vectors:
+class Vectors(NamedTuple):
     #: float32, shape (n, 384)
     rows: NDArray[np.float32]
     #: Row by row; None for what came as numbers.
@@ -79,7 +79,7 @@ def of_column(
         fields.refuse(column, "missing", f"{count} times {_ACCEPTED}")
     data: bytes = getattr(message, name)
     if name == "codes":
-        return _coded(message, paths, publication=publication)
+        return _coded(data, message.codebook_version, paths, publication=publication)
     size = embeddings.vector_bytes(_encoding(name))
     if len(data) != count * size:
         fields.refuse(
@@ -92,14 +92,15 @@ def of_column(
 
 
 def _coded(
-    message: embedding_pb2.Embeddings,
+    data: bytes,
+    version: int,
     paths: Sequence[str],
     *,
     publication: Callable[[], LoadedPublication],
 ) -> Vectors:
-    data, count = message.codes, len(paths)
+    count = len(paths)
     column = "delta.packed.embeddings"
-    if len(data) not in [count * size for size in CODE_SIZES]:
+    if len(data) not in _column_sizes(count):
         fields.refuse(
             f"{column}.codes",
             f"it has {len(data)} bytes",
@@ -107,13 +108,13 @@ def _coded(
         )
     if count == 0:
         return Vectors(np.empty((0, EMBEDDING_DIMENSIONS), dtype=np.float32), ())
-    version = message.codebook_version
     codebook = rules.codebook(publication(), version, f"{column}.codebook_version")
     rows = codebook.decode(_as_code(data).reshape(count, -1))
     each = f"{len(data) // count}s"
     codes = list(zip(repeat(version), unpack(each * count, data), strict=False))
     # Of length one, or zero.
-    return Vectors(rows, codes) if rows[:, 0].all() else _checked(rows, codes, paths)
+    is_clear = all(rows[:, 0].tolist())
+    return Vectors(rows, codes) if is_clear else _checked(rows, codes, paths)
 
 
 def _checked(
@@ -124,6 +125,12 @@ def _checked(
     with np.errstate(invalid="ignore"):
         fields.check_vectors(rows, rows.astype(np.float64), paths)
     return Vectors(rows, codes)
+
+
+@cache
+def _column_sizes(count: int) -> Set[int]:
+    """What so many codes may take; count is within ``PATTERNS_PER_SYNC``."""
+    return {count * size for size in CODE_SIZES}
 
 
 def _check_code_size(size: int, path: str) -> None:
