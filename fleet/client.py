@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -77,6 +77,10 @@ class Wire(Protocol):
     def write_enrolment(self, enrolment: Enrolment) -> bytes: ...
 
     def read_enrolment(self, content: bytes) -> Enrolled: ...
+
+    def alike(self, patterns: Sequence[LearnedPattern]) -> Sequence[LearnedPattern]:
+        """Choose those that go in one delta, some of them at least."""
+        ...
 
     def write_delta(self, changes: Changes) -> bytes: ...
 
@@ -225,6 +229,7 @@ class Client:
         pending = self.outbox.compose(
             known,
             wire=self.wire,
+            alike=self._wires[self.wire].alike,
             write=self._wires[self.wire].write_delta,
             limit=self.patterns_per_sync,
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -48,6 +48,14 @@ class Pending:
     told_after: dict[str, Told]
 
 
+#: Chooses the new patterns that go in one delta, some of them at least.
+Alike = Callable[[Sequence[LearnedPattern]], Sequence[LearnedPattern]]
+
+
+def _all(patterns: Sequence[LearnedPattern]) -> Sequence[LearnedPattern]:
+    return patterns
+
+
 @dataclass(kw_only=True)
 class Outbox:
     """The part of a TV that must survive pulling the plug."""
@@ -70,14 +78,16 @@ class Outbox:
         *,
         wire: str,
         write: Callable[[Changes], bytes],
+        alike: Alike = _all,
         limit: int = PATTERNS_PER_SYNC,
     ) -> Pending:
         """Make the next delta, or return the one that isn't confirmed yet.
 
-        At most ``limit`` changes; what doesn't fit waits for the next delta.
+        At most ``limit`` changes, and of new patterns those that are ``alike``; what
+        doesn't fit waits for the next delta.
         """
         if self.pending is None:
-            changes, told_after = self._difference(patterns, limit)
+            changes, told_after = self._difference(patterns, limit, alike)
             self.pending = Pending(
                 wire=wire,
                 content=write(changes),
@@ -118,7 +128,7 @@ class Outbox:
         self.confirmed_version = server_version
 
     def _difference(
-        self, patterns: Iterable[LearnedPattern], limit: int
+        self, patterns: Iterable[LearnedPattern], limit: int, alike: Alike = _all
     ) -> tuple[Changes, dict[str, Told]]:
         """Give what changed, and what the server will then hold."""
         known = {str(pattern.id): pattern for pattern in patterns}
@@ -134,18 +144,20 @@ class Outbox:
             if len(added) + len(grown) + len(removed) >= limit:
                 break
             told = self.told.get(pattern_id)
-            now = Told(pattern.fingerprint, pattern.watched_count, pattern.liked_count)
+            now = _told_of(pattern)
             if told == now:
                 continue
             growth = told and _growth(pattern.id, told, now)
             if growth:
                 grown.append(growth)
+                after[pattern_id] = now
             else:
                 added.append(pattern)
-            after[pattern_id] = now
 
+        together = alike(added)
+        after |= {str(pattern.id): _told_of(pattern) for pattern in together}
         changes = Changes(
-            added=added,
+            added=together,
             grown=grown,
             removed=[UUID(each) for each in removed],
             local_version=self.confirmed_version + 1,
@@ -190,6 +202,10 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _told_of(pattern: LearnedPattern) -> Told:
+    return Told(pattern.fingerprint, pattern.watched_count, pattern.liked_count)
 
 
 def _growth(pattern_id: UUID, told: Told, now: Told) -> Growth | None:

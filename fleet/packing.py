@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from constellation.v1 import content_pb2, context_pb2, embedding_pb2, pattern_pb2
-from fleet.codebook import Codebook
+from fleet.codebook import Codebook, Codes
 from fleet.dictionary import Dictionary
 from fleet.items import Items
 from fleet.wire import Changes, Context, LearnedPattern, Vector
@@ -16,19 +16,22 @@ from fleet.wire import Changes, Context, LearnedPattern, Vector
 #: patterns of MovieLens keep a cosine of 0.972 with themselves.
 CODE_BYTES = 40
 
-#: For a delta with a pattern that the shorter code describes badly.
-LONGEST_CODE_BYTES = 48
-
 #: For a delta that is then small enough.
 SHORTER_CODE_BYTES = 32
 
 #: What a packed delta may take, so that the request around it has at most 1 KB.
 DELTA_BYTES = 1024 - 44
 
-#: Below it a code describes another taste than the household's; no pattern of MovieLens
-#: is described so badly in 48 bytes. All vectors of a delta are written alike, so its
-#: neighbours would pay eightfold for one that takes int8.
-CODE_COSINE_MIN = 0.7
+#: Below it a code says too little of a pattern, and it goes as int8. All vectors of a
+#: delta are written alike, so its neighbours would pay eightfold: it waits for a delta
+#: of such patterns.
+CODE_COSINE_MIN = 0.85
+
+#: What a shorter code must still say of each.
+SHORTER_COSINE_MIN = 0.7
+
+#: As many as fit into 1 KB, in a delta of those that codes describe badly.
+INT8_PER_DELTA = 2
 
 #: The largest number of a row. A third of what int8 could hold keeps a cosine of 0.999,
 #: and is what zstd can make a seventh smaller.
@@ -39,15 +42,28 @@ RATE_STEPS = 10_000
 GENRE_PREFIX = "genre:"
 
 
+def alike(
+    patterns: Sequence[LearnedPattern], codebook: Codebook | None
+) -> Sequence[LearnedPattern]:
+    """Choose those that go in one delta; first those that codes describe well."""
+    if codebook is None or not patterns:
+        return patterns
+    _, cosines = _encoded(patterns, codebook, CODE_BYTES)
+    well = [p for p, c in zip(patterns, cosines, strict=True) if c >= CODE_COSINE_MIN]
+    return well or patterns[:INT8_PER_DELTA]
+
+
 def packed(changes: Changes, dictionary: Dictionary) -> pattern_pb2.PackedPatterns:
     """Write what changed; what the dictionary lacks travels as int8 and by name."""
     message = _packed(changes, dictionary)
     too_long = message.ByteSize() - DELTA_BYTES
-    codes = message.embeddings.codes
-    saved = len(codes) - SHORTER_CODE_BYTES * len(changes.added)
+    saved = len(message.embeddings.codes) - SHORTER_CODE_BYTES * len(changes.added)
     if 0 < too_long <= saved and dictionary.codebook is not None:
-        shorter = _codes(changes.added, dictionary.codebook, SHORTER_CODE_BYTES)
-        message.embeddings.codes = shorter or codes
+        shorter, cosines = _encoded(
+            changes.added, dictionary.codebook, SHORTER_CODE_BYTES
+        )
+        if cosines.min() >= SHORTER_COSINE_MIN:
+            message.embeddings.codes = shorter.tobytes()
     return message
 
 
@@ -101,25 +117,24 @@ def _embeddings(
     patterns: Sequence[LearnedPattern], codebook: Codebook | None
 ) -> embedding_pb2.Embeddings:
     if codebook is not None:
-        for n_bytes in (CODE_BYTES, LONGEST_CODE_BYTES):
-            if codes := _codes(patterns, codebook, n_bytes):
-                return embedding_pb2.Embeddings(
-                    codes=codes, codebook_version=codebook.version
-                )
+        codes, cosines = _encoded(patterns, codebook, CODE_BYTES)
+        if cosines.min() >= CODE_COSINE_MIN:
+            return embedding_pb2.Embeddings(
+                codes=codes.tobytes(), codebook_version=codebook.version
+            )
     vectors = _vectors(patterns)
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     rows = np.rint(vectors / largest * INT8_LARGEST).astype(np.int8)
     return embedding_pb2.Embeddings(int8=rows.tobytes())
 
 
-def _codes(
+def _encoded(
     patterns: Sequence[LearnedPattern], codebook: Codebook, n_bytes: int
-) -> bytes:
-    """Write codes of a size; nothing if they describe one of the patterns badly."""
+) -> tuple[Codes, Vector]:
+    """Give codes of a size, and the cosine of each pattern with what its code says."""
     vectors = _vectors(patterns)
     codes = codebook.encode(vectors, n_bytes)
-    cosines = (codebook.decode(codes) * vectors).sum(axis=1)
-    return codes.tobytes() if cosines.min() >= CODE_COSINE_MIN else b""
+    return codes, np.einsum("ij,ij->i", codebook.decode(codes), vectors)
 
 
 def _vectors(patterns: Sequence[LearnedPattern]) -> Vector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -20,12 +20,13 @@ from fleet.codebook import Codebook
 from fleet.dictionary import Dictionary
 from fleet.errors import UnreadableReply
 from fleet.news import News, Reference, Reply, attempt
-from fleet.packing import packed
+from fleet.packing import alike, packed
 from fleet.wire import (
     EMBEDDING_DIMENSIONS,
     Changes,
     Enrolled,
     Enrolment,
+    LearnedPattern,
     Sync,
     Vector,
 )
@@ -65,14 +66,18 @@ class ProtobufWire:
             raise UnreadableReply("no token in the reply", code="no_token")
         return Enrolled(token=reply.token, sync_url=reply.sync_url)
 
+    def alike(self, patterns: Sequence[LearnedPattern]) -> Sequence[LearnedPattern]:
+        return alike(patterns, self._for_deltas.codebook)
+
     def write_delta(self, changes: Changes) -> bytes:
         delta = pattern_pb2.Delta(local_version=changes.local_version)
         if changes:
-            used = self._dictionary
-            delta.packed.CopyFrom(
-                packed(changes, Dictionary() if used.is_put_aside else used)
-            )
+            delta.packed.CopyFrom(packed(changes, self._for_deltas))
         return delta.SerializeToString()
+
+    @property
+    def _for_deltas(self) -> Dictionary:
+        return Dictionary() if self._dictionary.is_put_aside else self._dictionary
 
     def write_sync(self, sync: Sync) -> bytes:
         codebook = self._dictionary.codebook

@@ -328,14 +328,20 @@ def test_server_that_is_behind_its_publication_gets_numbers(published, tv):
     assert published.home.applied_count == 2
 
 
-def test_pattern_that_codes_describe_badly_makes_its_delta_int8(published, tv):
-    tv.sync([pattern(1), blurred(2)])
-    tv.sync([pattern(1), blurred(2), pattern(3)])
+def test_patterns_that_codes_describe_badly_wait_for_deltas_of_their_own(published, tv):
+    known = [blurred(1), pattern(2), blurred(3), blurred(4), pattern(5)]
+
+    for _ in range(4):
+        tv.sync(known)
 
     assert [embeddings_of(seen) for seen in published.syncs] == [
+        [("codes", 1, 40)] * 2,
         [("int8", 0, 384)] * 2,
-        [("codes", 1, 40)],
+        [("int8", 0, 384)],
+        [],
     ]
+    assert len(published.home.rows) == len(known)
+    assert not tv.outbox.owes(known)
 
 
 def test_refused_delta_goes_next_time_in_the_plainest_form(published, tv):

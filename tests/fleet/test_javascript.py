@@ -326,6 +326,20 @@ def test_what_codes_describe_badly_goes_as_int8(js, codebook):
     assert len(delta.packed.embeddings.int8) == DIMENSIONS
 
 
+def test_what_codes_describe_badly_waits_for_deltas_of_its_own(js, codebook):
+    described = pattern_of(pattern(3))
+    code = np.random.default_rng(1).integers(0, 256, 40, np.uint8)
+    described["embedding"] = decoded(codebook, code.tobytes()).tolist()
+    badly = [pattern_of(pattern(number)) for number in (1, 2, 4)]
+    body = codebook.SerializeToString().hex()
+
+    first = js("alike", patterns=[*badly, described], codebook=body)
+    then = js("alike", patterns=badly, codebook=body)
+
+    assert first == [described["id"]]
+    assert then == [each["id"] for each in badly[:2]]
+
+
 # Bundles
 
 

@@ -26,6 +26,10 @@ def compose(
     )
 
 
+def one_at_a_time(patterns: Sequence[LearnedPattern]) -> Sequence[LearnedPattern]:
+    return patterns[:1]
+
+
 def delta_of(pending: Pending) -> Any:
     return orjson.loads(pending.content)
 
@@ -139,3 +143,28 @@ def test_token_on_disk_is_its_owners_alone(outbox, tmp_path):
     outbox.save(tmp_path / "tv.json")
 
     assert (tmp_path / "tv.json").stat().st_mode & 0o077 == 0
+
+
+def test_new_patterns_that_are_not_alike_wait_for_the_next_delta(outbox):
+    known = [pattern(1, watched=14, liked=12), pattern(2), pattern(3), pattern(4)]
+
+    def compose_next() -> Any:
+        return delta_of(
+            outbox.compose(
+                known,
+                wire="json",
+                write=JsonWire().write_delta,
+                alike=one_at_a_time,
+            )
+        )
+
+    first = compose_next()
+    outbox.confirm()
+    second = compose_next()
+    outbox.confirm()
+
+    assert [each["id"] for each in first["patterns_added"]] == [str(UUID(int=3))]
+    assert len(first["patterns_updated"]) == 1
+    assert [each["id"] for each in second["patterns_added"]] == [str(UUID(int=4))]
+    assert second["patterns_updated"] == []
+    assert not outbox.owes(known)

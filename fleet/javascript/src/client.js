@@ -6,7 +6,7 @@
 
 import { Backoff } from "./backoff.js";
 import { uuidBytes, uuidText } from "./bytes.js";
-import { writeDelta } from "./delta.js";
+import { alike, writeDelta } from "./delta.js";
 import { FleetError, GaveUp, NoAnswer, Refused, UnreadableReply } from "./errors.js";
 import { Knowledge } from "./knowledge.js";
 import { decode, int64, number, words } from "./messages.js";
@@ -188,6 +188,7 @@ export class Client {
     const pending = this.outbox.compose(
       patterns,
       (changes, localVersion) => writeDelta(changes, localVersion, used),
+      (added) => alike(added, used),
       this.patternsPerSync,
     );
     // Kept before it is on the wire: a TV unplugged in between must send the very same

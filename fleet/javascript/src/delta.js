@@ -8,20 +8,26 @@ import { encode, int64, words } from "./messages.js";
 /** Rates are sent in ten-thousandths. */
 const RATE_STEPS = 10000;
 
-/** Bytes of a code that goes up; the longer for a delta that the shorter describes badly. */
-const CODE_BYTES = [40, 48];
+/** Bytes of a code that goes up. */
+const CODE_BYTES = 40;
 
 /** Of a delta that is then small enough. */
-const SHORTER_CODE_BYTES = [32];
+const SHORTER_CODE_BYTES = 32;
 
 /** What a delta may take, so that the request around it has at most 1 KB. */
 const DELTA_BYTES = 1024 - 40;
 
 /**
- * A vector whose code points further away than this is not described by it. All of a
- * delta are written alike, so its neighbours pay for it.
+ * A code that points further away than this says too little of a pattern, which then goes
+ * as int8. All of a delta are written alike, so it waits for a delta of such patterns.
  */
-const CODE_COSINE_MIN = 0.7;
+const CODE_COSINE_MIN = 0.85;
+
+/** What a shorter code must still say of each. */
+const SHORTER_COSINE_MIN = 0.7;
+
+/** As many as fit into 1 KB, in a delta of those that codes describe badly. */
+const INT8_PER_DELTA = 2;
 
 /** @typedef {import("./types.js").LearnedPattern} LearnedPattern */
 /** @typedef {import("./items.js").Items} Items */
@@ -36,6 +42,20 @@ const CODE_COSINE_MIN = 0.7;
  */
 
 /**
+ * Choose those that go in one delta; first those that codes describe well.
+ *
+ * @param {LearnedPattern[]} patterns
+ * @param {{codebook: Codebook | null}} words
+ */
+export function alike(patterns, { codebook }) {
+  if (!codebook) return patterns;
+  const well = patterns.filter(
+    ({ embedding }) => cosine(codebook, embedding, CODE_BYTES) >= CODE_COSINE_MIN,
+  );
+  return well.length ? well : patterns.slice(0, INT8_PER_DELTA);
+}
+
+/**
  * @param {Changes} changes
  * @param {number} localVersion
  * @param {Words} words What it may be said in.
@@ -43,14 +63,14 @@ const CODE_COSINE_MIN = 0.7;
  */
 export function writeDelta(changes, localVersion, { items, codebook }) {
   const isEmpty = !(changes.added.length || changes.updated.length || changes.removed.length);
-  const written = (/** @type {number[]} */ sizes) =>
+  const written = (/** @type {number} */ size, /** @type {number} */ cosineMin) =>
     encode("Delta", {
       localVersion: int64(localVersion),
-      packed: isEmpty ? undefined : packed(changes, items, codebook, sizes),
+      packed: isEmpty ? undefined : packed(changes, items, codebook, size, cosineMin),
     });
-  const delta = written(CODE_BYTES);
+  const delta = written(CODE_BYTES, CODE_COSINE_MIN);
   if (delta.length <= DELTA_BYTES) return delta;
-  const shorter = written(SHORTER_CODE_BYTES);
+  const shorter = written(SHORTER_CODE_BYTES, SHORTER_COSINE_MIN);
   return shorter.length <= DELTA_BYTES ? shorter : delta;
 }
 
@@ -58,16 +78,17 @@ export function writeDelta(changes, localVersion, { items, codebook }) {
  * @param {Changes} changes
  * @param {Items} items
  * @param {Codebook | null} codebook
- * @param {number[]} sizes Of codes, the one that is liked best first.
+ * @param {number} size Of codes.
+ * @param {number} cosineMin What each must say of its pattern.
  */
-function packed({ added, updated, removed }, items, codebook, sizes) {
+function packed({ added, updated, removed }, items, codebook, size, cosineMin) {
   const contexts = added.map((pattern) => pattern.context || {});
   const genres = contexts.map((context) => (context.genreHints || []).map((g) => GENRE_PREFIX + g));
   const contents = added.map((pattern) => pattern.contentIds || []);
   const references = new References(items, [...genres, ...contents]);
   return {
     addedIds: ids(added),
-    embeddings: embeddings(added, codebook, sizes),
+    embeddings: embeddings(added, codebook, size, cosineMin),
     successRates: added.map((pattern) => rate(pattern.likedCount / pattern.watchedCount)),
     sampleCounts: added.map((pattern) => pattern.watchedCount),
     timesOfDay: numbers("TimeOfDay", contexts.map((context) => context.timeOfDay)),
@@ -96,19 +117,28 @@ function rate(fraction) {
 /**
  * @param {LearnedPattern[]} added
  * @param {Codebook | null} codebook
- * @param {number[]} sizes
+ * @param {number} size
+ * @param {number} cosineMin
  */
-function embeddings(added, codebook, sizes) {
+function embeddings(added, codebook, size, cosineMin) {
   if (!added.length) return undefined;
   const vectors = added.map((pattern) => pattern.embedding);
-  for (const size of codebook ? sizes : []) {
-    const codes = vectors.map((vector) => codebook.encode(vector, size));
-    if (codes.every((code, row) => dot(codebook.decode(code), vectors[row]) >= CODE_COSINE_MIN)) {
-      const encoding = { case: "codes", value: joined(codes) };
-      return { encoding, codebookVersion: codebook.version };
-    }
+  if (codebook && vectors.every((vector) => cosine(codebook, vector, size) >= cosineMin)) {
+    const value = joined(vectors.map((vector) => codebook.encode(vector, size)));
+    return { encoding: { case: "codes", value }, codebookVersion: codebook.version };
   }
   return { encoding: { case: "int8", value: joined(vectors.map(writeInt8)) } };
+}
+
+/**
+ * Between a vector and what its code says.
+ *
+ * @param {Codebook} codebook
+ * @param {Float32Array} vector
+ * @param {number} size
+ */
+function cosine(codebook, vector, size) {
+  return dot(codebook.decode(codebook.encode(vector, size)), vector);
 }
 
 /**

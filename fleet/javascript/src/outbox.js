@@ -33,6 +33,8 @@ export const PATTERNS_PER_SYNC = 64;
  * @property {{[id: string]: Told}} toldAfter
  */
 
+/** @typedef {(added: LearnedPattern[]) => LearnedPattern[]} Alike */
+
 /** The part of a TV that must survive pulling the plug. */
 export class Outbox {
   /** @param {string} deviceId UUID. */
@@ -77,12 +79,13 @@ export class Outbox {
    *
    * @param {LearnedPattern[]} patterns All the TV knows now.
    * @param {(changes: import("./delta.js").Changes, localVersion: number) => Uint8Array} write
+   * @param {Alike} alike Chooses the new patterns that go in one delta, some at least.
    * @param {number} [limit] Changes in one delta; what doesn't fit waits for the next.
    * @returns {Pending}
    */
-  compose(patterns, write, limit = PATTERNS_PER_SYNC) {
+  compose(patterns, write, alike, limit = PATTERNS_PER_SYNC) {
     if (!this.pending) {
-      const { toldAfter, ...changes } = this.difference(patterns, limit);
+      const { toldAfter, ...changes } = this.difference(patterns, limit, alike);
       const localVersion = this.confirmedVersion + 1;
       this.pending = {
         delta: base64Encode(write(changes, localVersion)),
@@ -144,8 +147,9 @@ export class Outbox {
   /**
    * @param {LearnedPattern[]} patterns
    * @param {number} limit
+   * @param {Alike} [alike]
    */
-  difference(patterns, limit) {
+  difference(patterns, limit, alike = (added) => added) {
     const known = new Set(patterns.map((pattern) => pattern.id));
     const toldAfter = Object.assign({}, this.told);
     const perhapsHeld = new Set([...Object.keys(this.told), ...this.doubtful]);
@@ -156,18 +160,23 @@ export class Outbox {
       .slice(0, limit);
     for (const id of removed) delete toldAfter[id];
 
-    const added = [];
+    const candidates = [];
     const updated = [];
     for (const pattern of patterns) {
-      if (added.length + updated.length + removed.length >= limit) break;
+      if (candidates.length + updated.length + removed.length >= limit) break;
       const told = this.told[pattern.id];
       const now = toldOf(pattern);
       if (told && isSame(told, now)) continue;
       const update = told && updateBetween(pattern.id, told, now);
-      if (update) updated.push(update);
-      else added.push(pattern);
-      toldAfter[pattern.id] = now;
+      if (update) {
+        updated.push(update);
+        toldAfter[pattern.id] = now;
+      } else {
+        candidates.push(pattern);
+      }
     }
+    const added = alike(candidates);
+    for (const pattern of added) toldAfter[pattern.id] = toldOf(pattern);
     return { added, updated, removed, toldAfter };
   }
 }

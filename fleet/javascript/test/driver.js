@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { Backoff } from "../src/backoff.js";
 import { fromHex, hex } from "../src/bytes.js";
 import { Codebook } from "../src/codebook.js";
-import { writeDelta } from "../src/delta.js";
+import { alike, writeDelta } from "../src/delta.js";
 import { readFloat16, readFloat32, readInt8, writeInt8 } from "../src/embeddings.js";
 import { NoAnswer } from "../src/errors.js";
 import { fetchHttp } from "../src/fetch_http.js";
@@ -198,6 +198,10 @@ const commands = {
     if (items) knowledge.items = new Items(Object.values(items), Object.keys(items));
     const delta = { ...changes, added: changes.added.map(patternOf) };
     return hex(writeDelta(delta, localVersion, knowledge));
+  },
+  async alike({ patterns, codebook }) {
+    const chosen = alike(patterns.map(patternOf), { codebook: Codebook.read(fromHex(codebook)) });
+    return chosen.map((pattern) => pattern.id);
   },
   async verify({ manifest, version, keys, held }) {
     const publications = new Publications({
