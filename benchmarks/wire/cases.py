@@ -21,6 +21,9 @@ from fleet.wire import Changes, Growth, LearnedPattern, Sync
 NEW_AS_CODES, NEW_AS_INT8 = 10, 2
 UPDATED = REMOVED = 5
 
+#: So many more that stay as they are: a TV of some years names 80 contents.
+UNCHANGED = 20
+
 #: A pattern that grew was watched a few times more.
 GROWTH_MOST = 4
 
@@ -50,11 +53,13 @@ class Case:
 def send_cases(town: Town, *, seed: int, count: int) -> list[Case]:
     """Have new TVs send them. Raises FleetError if the server refuses one."""
     rng = Random(seed)
-    pool = [
+    everyone = [
         pattern
         for tv in (*town.residents, *town.latecomers)
         for pattern in tv.brain.patterns()
     ]
+    # Of the others, a TV sends none beside these.
+    pool = ProtobufWire(town.dictionary).alike(everyone)
     random_ids = _random_ids(rng)
     televisions = [town.shop.television(next(random_ids)) for _ in range(count)]
     plans = {tv.device_id: _Plan.drawn(pool, rng, random_ids) for tv in televisions}
@@ -80,7 +85,7 @@ class _Plan:
     def drawn(
         cls, pool: Sequence[LearnedPattern], rng: Random, ids: Iterator[UUID]
     ) -> _Plan:
-        sizes = (2 * (UPDATED + REMOVED), NEW_AS_CODES, NEW_AS_INT8)
+        sizes = (2 * (UPDATED + REMOVED) + UNCHANGED, NEW_AS_CODES, NEW_AS_INT8)
         drawn = [replace(each, id=next(ids)) for each in rng.sample(pool, sum(sizes))]
         return cls(
             known=drawn[: sizes[0]],

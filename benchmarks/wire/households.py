@@ -17,9 +17,10 @@ PORTIONS = 2
 #: The first part of a MovieLens user's ratings, of which most patterns come.
 EARLIER_FRACTION = 0.8
 
-#: Enough clusters that a reply has its hundred patterns; and so many contents that
-#: Shannon's bound for the patterns is that of MovieLens' (0.981 in 40 bytes).
-SYNTHETIC = Plan(seed=3, households=400, clusters=120, contents_per_cluster=12)
+#: Enough clusters that a reply has its hundred patterns, and enough households that
+#: five of them have a taste for each; so many contents that Shannon's bound for the
+#: patterns is that of MovieLens' (0.981 in 40 bytes).
+SYNTHETIC = Plan(seed=3, households=600, clusters=120, contents_per_cluster=12)
 SYNTHETIC_ROUNDS = 6
 
 

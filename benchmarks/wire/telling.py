@@ -31,13 +31,16 @@ class Told:
 
 
 def tell(town: Town, televisions: Sequence[Television]) -> Told:
-    """Have TVs tell all they know, ten patterns at a time."""
+    """Have TVs tell all they know, at most ten patterns at a time, as TVs choose."""
     parts: list[Told] = []
+    wire = ProtobufWire(town.dictionary)
 
     def one(tv: Television) -> None:
-        patterns = tv.brain.patterns()
-        for start in range(0, len(patterns), NEW_AS_CODES):
-            parts.append(_tell(town, tv, patterns[start : start + NEW_AS_CODES]))
+        left = list(tv.brain.patterns())
+        while left:
+            patterns = wire.alike(left)[:NEW_AS_CODES]
+            parts.append(_tell(town, tv, patterns))
+            left = [each for each in left if each not in patterns]
 
     for_each(televisions, one)
     return Told(
