@@ -7,11 +7,11 @@ and passes what they return to ``federation.merge``.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from django.db import connections, transaction
@@ -35,9 +35,13 @@ from federation.kernels import (
     PatternSampler,
     pattern_keys,
 )
+from federation.kernels.clipping import clip
 from federation.rows import copied_rows
 from patterns.vectors import as_matrix
 from shards.models import ShardTally
+
+if TYPE_CHECKING:
+    from federation.kernels.noise import NoisePlan
 
 #: A block ends with the first TV that reaches this many patterns: about 60 MiB.
 BLOCK_ROWS = 20_000
@@ -103,11 +107,18 @@ class SecondReading:
     pairs: PairCounts
 
 
-def sample(shard_alias: str, *, min_quality: float, seed: int) -> FirstReading:
+def sample(
+    shard_alias: str,
+    *,
+    min_quality: float,
+    seed: int,
+    noise: NoisePlan | None = None,
+) -> FirstReading:
     """Read a shard for the first time."""
     sampler = PatternSampler(capacity=SAMPLE_CAPACITY, seed=seed)
     counter = ItemCounter(seed=seed, contents_per_tv=CONTENTS_PER_TV)
-    for block in blocks(shard_alias, min_quality=min_quality):
+    read = blocks(shard_alias, min_quality=min_quality)
+    for block in _clipped(read, noise, seed=seed):
         sampler.add(block)
         counter.add(block)
     return FirstReading(
@@ -126,17 +137,34 @@ def collect(
     pair_plan: PairPlan,
     min_quality: float,
     fresh_since: datetime | None,
+    noise: NoisePlan | None = None,
 ) -> SecondReading:
     """Read a shard for the second time, adding its patterns up by cell.
 
-    What was reported after ``fresh_since`` counts for trends; None: everything.
+    What was reported after ``fresh_since`` counts for trends; None: everything. In a
+    round with noise only so much of each TV counts, in both readings.
     """
     collector = CellCollector(cells.centroids, item_filter=item_filter)
     pair_collector = PairCollector(pair_plan)
-    for block in blocks(shard_alias, min_quality=min_quality, fresh_since=fresh_since):
+    read = blocks(shard_alias, min_quality=min_quality, fresh_since=fresh_since)
+    for block in _clipped(read, noise, seed=pair_plan.seed):
         collector.add(block)
         pair_collector.add(block)
-    return SecondReading(sums=collector.sums(), pairs=pair_collector.counts())
+    sums = collector.sums()
+    if noise is not None:
+        # Only rounds with noise have OpenDP in their memory.
+        from federation.kernels.privacy import with_noisy_sources
+
+        sums = with_noisy_sources(sums, noise)
+    return SecondReading(sums=sums, pairs=pair_collector.counts())
+
+
+def _clipped(
+    read: Iterator[PatternBlock], noise: NoisePlan | None, *, seed: int
+) -> Iterator[PatternBlock]:
+    if noise is None:
+        return read
+    return (clip(block, noise.clipping, seed=seed) for block in read)
 
 
 def stored_device_count(shard_alias: str) -> int:
