@@ -24,15 +24,16 @@ class Spent:
     delta: float
 
 
-def spent(*, with_plan: NoisePlan | None = None) -> Spent:
-    """Add up the ledger, and a round that is yet to come.
+def spent(*, with_plan: NoisePlan | None = None, of_round: int | None = None) -> Spent:
+    """Add up the ledger, and a round by this plan, which may be in it already.
 
     A TV that took part in every round is told of so much at most; delta is a half of
     ``DP_DELTA`` for the sum, and the chance that any threshold of any round failed.
     """
     from federation.kernels.noise import epsilon_of
 
-    total = PrivacySpending.objects.aggregate(
+    others = PrivacySpending.objects.exclude(pk=of_round)
+    total = others.aggregate(
         rounds=Count("pk"),
         rho=Sum("rho", default=0.0),
         delta=Sum("threshold_delta", default=0.0),
@@ -49,12 +50,12 @@ def spent(*, with_plan: NoisePlan | None = None) -> Spent:
     )
 
 
-def overspent(plan: NoisePlan) -> str:
-    """Say why no further round with this noise may publish; "" if it may."""
+def overspent(plan: NoisePlan, *, round_id: int | None = None) -> str:
+    """Say why a round with this noise may not publish; "" if it may."""
     budget = settings.DP_BUDGET_EPSILON
     if budget is None:
         return ""
-    after = spent(with_plan=plan)
+    after = spent(with_plan=plan, of_round=round_id)
     if after.epsilon <= budget:
         return ""
     return (
