@@ -25,7 +25,7 @@ DELTA_BYTES = 1024 - 44
 #: Below it a code says too little of a pattern, and it goes as int8. All vectors of a
 #: delta are written alike, so its neighbours would pay eightfold: it waits for a delta
 #: of such patterns.
-CODE_COSINE_MIN = 0.85
+CODE_COSINE_MIN = 0.9
 
 #: What a shorter code must still say of each.
 SHORTER_COSINE_MIN = 0.7

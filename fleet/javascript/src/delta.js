@@ -21,7 +21,7 @@ const DELTA_BYTES = 1024 - 40;
  * A code that points further away than this says too little of a pattern, which then goes
  * as int8. All of a delta are written alike, so it waits for a delta of such patterns.
  */
-const CODE_COSINE_MIN = 0.85;
+const CODE_COSINE_MIN = 0.9;
 
 /** What a shorter code must still say of each. */
 const SHORTER_COSINE_MIN = 0.7;
