@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django_celery_beat import admin as beat_admin
 from rest_framework.authtoken import admin as _  # noqa: F401  # registers TokenProxy
 from rest_framework.authtoken.models import TokenProxy
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -35,6 +36,16 @@ from shards.services import devices
 
 # Tokens would be shown in full to whoever may list them; `operator create` makes them.
 admin.site.unregister([User, Group, TokenProxy])
+# federation/admin/schedules.py shows what operators may change of them.
+admin.site.unregister(
+    [
+        beat_admin.ClockedSchedule,
+        beat_admin.CrontabSchedule,
+        beat_admin.IntervalSchedule,
+        beat_admin.PeriodicTask,
+        beat_admin.SolarSchedule,
+    ]
+)
 
 
 DEEDS_SHOWN = 20

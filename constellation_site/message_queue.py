@@ -36,8 +36,8 @@ def connection_string() -> str:
 class Channel(pgmq.Channel):
     def _new_queue(self, queue: str, **options: Any) -> None:
         # Creating one that is there already waits for whoever reads from it.
-        if not self._has_queue(queue):
-            super()._new_queue(queue, **options)
+        if not self._has_queue(queue):  # type: ignore[no-untyped-call]
+            super()._new_queue(queue, **options)  # type: ignore[no-untyped-call]
 
 
 class Transport(pgmq.Transport):
@@ -46,8 +46,9 @@ class Transport(pgmq.Transport):
     Channel = Channel
     _pool: ConnectionPool | None = None
 
+    client: Any
+
     def _create_pgmq_client(self) -> PGMQueue:
-        options = self.client.transport_options
         self._pool = ConnectionPool(
             connection_string(),
             min_size=1,
@@ -59,7 +60,7 @@ class Transport(pgmq.Transport):
         )
         return PGMQueue(
             pool=self._pool,
-            vt=int(options["visibility_timeout"]),
+            vt=int(self.client.transport_options["visibility_timeout"]),
             init_extension=False,
         )
 

@@ -95,13 +95,12 @@ DP_DELTA = environment.above_zero("DP_DELTA", 1e-9, at_most=0.01)
 #: All rounds together; once it is spent, rounds with noise publish nothing more.
 DP_BUDGET_EPSILON = environment.above_zero("DP_BUDGET_EPSILON", None)
 
-# Workers and the schedule: the shell's celery.py tells what is particular
+# Workers
 
-#: Wakes workers, and may lose every message: what is to be done stands in rows.
+#: Wakes them, and may lose every message: what is to be done stands in rows.
 CELERY_BROKER_URL = environment.broker_url(
     "CELERY_BROKER_URL", default="pgmq://control-database"
 )
-CELERY_BEAT_SCHEDULER = "constellation_site.beat:Scheduler"
 
 # Addresses
 

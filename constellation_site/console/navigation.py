@@ -83,6 +83,20 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 ),
                 _item(
                     request,
+                    "Schedule",
+                    "schedule",
+                    "federation_schedule_changelist",
+                    "federation.view_schedule",
+                ),
+                _item(
+                    request,
+                    "Workers",
+                    "engineering",
+                    "federation_worker_changelist",
+                    "federation.view_worker",
+                ),
+                _item(
+                    request,
                     "Publications",
                     "publish",
                     "federation_publication_changelist",

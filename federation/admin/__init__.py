@@ -1,7 +1,23 @@
-"""Rounds and what they published: everything to look at, nothing to edit."""
+"""Rounds and what they published: everything to look at, and a schedule."""
 
 from __future__ import annotations
 
-from federation.admin import codebooks, patterns, publications, rounds, trends
+from federation.admin import (
+    codebooks,
+    patterns,
+    publications,
+    rounds,
+    schedules,
+    trends,
+    workers,
+)
 
-__all__ = ["codebooks", "patterns", "publications", "rounds", "trends"]
+__all__ = [
+    "codebooks",
+    "patterns",
+    "publications",
+    "rounds",
+    "schedules",
+    "trends",
+    "workers",
+]

@@ -37,6 +37,7 @@ OPERATOR_PERMISSIONS = (
     ("patterns", "change_content"),
     ("federation", "add_federationround"),
     ("federation", "change_federationround"),
+    ("federation", "change_schedule"),
 )
 
 #: Asked by the doors.
