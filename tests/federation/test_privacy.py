@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from hypothesis import HealthCheck, event, given, settings
@@ -16,8 +16,11 @@ from federation.kernels import (
     PairCollector,
     PatternSampler,
     Trend,
+    concatenate_blocks,
     no_cells,
 )
+from federation.kernels.clipping import clip
+from federation.kernels.privacy import with_noisy_sources
 from federation.merge import Thresholds
 from federation.result import RoundResult
 from tests.federation.kernels.planting import SEED, around, block_of, dealt, directions
@@ -131,6 +134,54 @@ def test_enough_tvs_stand_behind_whatever_is_given_out(fleet, limits):
         ]
 
 
+@settings(max_examples=15, deadline=None)
+@given(fleet=fleets(), limits=thresholds, epsilon=st.sampled_from([2.0, 20.0, 100.0]))
+def test_enough_tvs_stand_behind_whatever_noise_lets_through(fleet, limits, epsilon):
+    """Ten times as many TVs, for noise would hide all of the few."""
+    limits = replace(limits, epsilon=epsilon, delta=0.01)
+    noise = merge.noise_plan(limits)
+    blocks = [
+        clip(tenfold(block), noise.clipping, seed=SEED) for block in fleet.rounds[0]
+    ]
+
+    plan = merge.plan(first_reading(blocks), previous=no_cells(), thresholds=limits)
+    second, recount = second_reading(blocks, plan, noise=noise)
+    result = merge.conclude(
+        second,
+        released=merge.release(second, noise),
+        cells=plan.cells,
+        history={},
+        previous_trends=[],
+        thresholds=limits,
+    ).result
+
+    event(f"patterns: {bool(result.patterns)}, links: {bool(result.links)}")
+    for pattern in result.patterns:
+        assert pattern.device_count >= noise.least_count
+        assert 0.7 <= pattern.success_rate <= 1
+    for trend in result.trends:
+        assert trend.device_count >= noise.least_count
+        assert 0 <= trend.score <= 1
+        assert trend.rate <= 1
+    for link in result.links:
+        assert max(link.weights) <= 1
+    assert_links_are_backed(result, recount, limits)
+    for pattern in result.patterns:
+        assert_cell_is_backed(pattern, recount, limits)
+    for trend in result.trends:
+        assert recount.naming(trend.item, trend.region) >= limits.min_devices
+
+
+def tenfold(block):
+    """The same patterns, of ten times as many TVs."""
+    return concatenate_blocks(
+        [
+            replace(block, pattern_keys=block.pattern_keys ^ np.uint64(number))
+            for number in range(10)
+        ]
+    )
+
+
 def first_reading(blocks):
     readings = []
     for block in blocks:
@@ -142,7 +193,7 @@ def first_reading(blocks):
     return added(readings, merge.add_first)
 
 
-def second_reading(blocks, plan):
+def second_reading(blocks, plan, *, noise=None):
     readings, recount = [], Recount()
     for shard, block in enumerate(blocks):
         collector = CellCollector(plan.cells.centroids, item_filter=plan.item_filter)
@@ -150,7 +201,10 @@ def second_reading(blocks, plan):
         cells = collector.add(block)
         pairs.add(block)
         recount.add(block, cells, shard=shard, ids=plan.cells.ids)
-        readings.append(SecondReading(collector.sums(), pairs.counts()))
+        sums = collector.sums()
+        if noise is not None:
+            sums = with_noisy_sources(sums, noise)
+        readings.append(SecondReading(sums, pairs.counts()))
     return added(readings, merge.add_second), recount
 
 
@@ -167,22 +221,26 @@ def rates(row):
 
 def assert_cells_are_backed(result, recount, limits):
     for pattern in result.patterns:
-        inside = recount.in_cell(pattern.cell)
-        assert n_tvs(inside) >= limits.min_devices
-        assert n_tvs(inside) == pattern.device_count
-        assert len({raw.shard for raw in inside}) >= limits.min_sources
-        assert len({raw.batch for raw in inside}) >= limits.min_batches
+        assert_cell_is_backed(pattern, recount, limits)
+        assert n_tvs(recount.in_cell(pattern.cell)) == pattern.device_count
         assert recount.heaviest_share(pattern.cell) <= 0.5
-        for content in pattern.content_ids:
-            naming = [raw for raw in inside if content in raw.contents]
-            assert n_tvs(naming) >= limits.min_devices
-        for genre in pattern.genre_hints:
-            naming = [raw for raw in inside if genre in raw.genres]
-            assert n_tvs(naming) >= limits.min_devices
-        for name in CONTEXTS:
-            if code := getattr(pattern, name):
-                alike = [raw for raw in inside if raw.codes[name] == code]
-                assert n_tvs(alike) >= limits.min_devices
+
+
+def assert_cell_is_backed(pattern, recount, limits):
+    inside = recount.in_cell(pattern.cell)
+    assert n_tvs(inside) >= limits.min_devices
+    assert len({raw.shard for raw in inside}) >= limits.min_sources
+    assert len({raw.batch for raw in inside}) >= limits.min_batches
+    for content in pattern.content_ids:
+        naming = [raw for raw in inside if content in raw.contents]
+        assert n_tvs(naming) >= limits.min_devices
+    for genre in pattern.genre_hints:
+        naming = [raw for raw in inside if genre in raw.genres]
+        assert n_tvs(naming) >= limits.min_devices
+    for name in CONTEXTS:
+        if code := getattr(pattern, name):
+            alike = [raw for raw in inside if raw.codes[name] == code]
+            assert n_tvs(alike) >= limits.min_devices
 
 
 def assert_trends_are_backed(result, recount, limits, *, kept):

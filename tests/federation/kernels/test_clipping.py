@@ -30,7 +30,7 @@ def clipped(block):
 
 def by_tv(block):
     """What each TV has: key to (pattern key, contents, genres) of each row."""
-    told = {}
+    told: dict = {}
     for row, key in enumerate(block.pattern_keys.tolist()):
         told.setdefault(tuple(key[:2]), []).append(
             (tuple(key[2:]), block.content_ids[row], block.genres[row])
