@@ -2,80 +2,51 @@
 
 A round takes from seconds to an hour, so nobody's browser waits for it: a thread of
 the web process runs it, and its page tells how it goes. If the process ends meanwhile
-the lease runs out, and whoever comes next gives the round up.
+the lease runs out, and whoever comes next goes on with the round.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from datetime import timedelta
-from functools import partial
 from threading import Thread
 
 import structlog
 from django.db import connections
 
+from federation import rollback, rounds
 from federation.models import FederationRound
-from federation.report import RoundReport
-from federation.rollback import republish
-from federation.rounds import run_round
-from shards.exceptions import ConstellationError, ControlUnavailable
-
-#: A round has its row, or was refused, long before.
-OPENING_TIMEOUT = timedelta(seconds=10)
-POLL_INTERVAL = timedelta(milliseconds=20)
+from shards.exceptions import ConstellationError
 
 log = structlog.get_logger(__name__)
 
 
 def start_round() -> FederationRound:
-    """Start a round and return its row as soon as it has one.
+    """Start a round, or go on with one left behind, and return its row.
 
     Raises what kept it from starting, ``RoundAlreadyRunning`` for one.
     """
-    return _start(run_round)
+    return _finishing(rounds.begin())
 
 
 def start_roll_back(*, version: int) -> FederationRound:
     """Start publishing an earlier version again; also a round with a row."""
-    return _start(partial(republish, version=version))
+    return _finishing(rollback.begin(version=version))
 
 
-def _start(work: Callable[[], RoundReport]) -> FederationRound:
-    newest = FederationRound.objects.order_by("-id").first()
-    newest_id = newest.pk if newest else 0
-    thread = _RoundThread(work)
-    thread.start()
-    deadline = time.monotonic() + OPENING_TIMEOUT.total_seconds()
-    while time.monotonic() < deadline:
-        is_over = not thread.is_alive()  # asked first: its row is written by then
-        opened = FederationRound.objects.filter(pk__gt=newest_id).first()
-        if opened is not None:
-            return opened
-        if is_over:
-            break
-        time.sleep(POLL_INTERVAL.total_seconds())
-    raise thread.refusal or ControlUnavailable()
+def _finishing(told: FederationRound) -> FederationRound:
+    Thread(target=_finish, args=(told,), name="federation-round", daemon=True).start()
+    return told
 
 
-class _RoundThread(Thread):
-    def __init__(self, work: Callable[[], RoundReport]) -> None:
-        super().__init__(name="federation-round", daemon=True)
-        self._work = work
-        self.refusal: ConstellationError | None = None
-
-    def run(self) -> None:
-        try:
-            report = self._work()
-        except ConstellationError as exc:
-            self.refusal = exc
-            log.warning("round from the console ended early", problem=str(exc))
-        except Exception:
-            # Its row says that it stopped; the traceback belongs to the log.
-            log.exception("round from the console failed")
-        else:
-            log.info("round from the console is over", status=report.status)
-        finally:
-            # They are this thread's own, and nobody else would close them.
-            connections.close_all()
+def _finish(told: FederationRound) -> None:
+    try:
+        report = rounds.finish(told)
+    except ConstellationError as exc:
+        log.warning("round from the console ended early", problem=str(exc))
+    except Exception:
+        # Its row says that it stopped; the traceback belongs to the log.
+        log.exception("round from the console failed")
+    else:
+        log.info("round from the console is over", status=report.status)
+    finally:
+        # They are this thread's own, and nobody else would close them.
+        connections.close_all()

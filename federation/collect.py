@@ -20,6 +20,7 @@ from psycopg import sql
 
 from federation.kernels import (
     CONTENTS_PER_TV,
+    LARGEST_HASH,
     SAMPLE_CAPACITY,
     CellCollector,
     Cells,
@@ -112,10 +113,11 @@ def sample(
     *,
     min_quality: float,
     seed: int,
+    hash_limit: int = LARGEST_HASH,
     noise: NoisePlan | None = None,
 ) -> FirstReading:
-    """Read a shard for the first time."""
-    sampler = PatternSampler(capacity=SAMPLE_CAPACITY, seed=seed)
+    """Read a shard for the first time; only hashes up to the limit are sampled."""
+    sampler = PatternSampler(capacity=SAMPLE_CAPACITY, seed=seed, hash_limit=hash_limit)
     counter = ItemCounter(seed=seed, contents_per_tv=CONTENTS_PER_TV)
     read = blocks(shard_alias, min_quality=min_quality)
     for block in _clipped(read, noise, seed=seed):

@@ -13,17 +13,32 @@ class RoundAlreadyRunning(ConstellationError):
     grpc_status = "ABORTED"
     message = (
         "Round {round} is running (step: {step}). Try again when it is done; if its "
-        "process is gone, after {lease_until:%H:%M:%S} UTC, when its lease ends."
+        "process is gone, after {lease_until:%H:%M:%S} UTC: whoever comes then goes on "
+        "with it."
     )
 
 
 class RoundLost(ConstellationError):
-    """This process was silent for so long that another gave its round up."""
+    """This process was silent for so long that another took its round over."""
 
     code = "round_lost"
     http_status = HTTPStatus.CONFLICT
     grpc_status = "ABORTED"
-    message = "Round {round} was given up by another process; nothing was published."
+    message = "Round {round} was taken over by another process, which goes on with it."
+
+
+class PartMissing(ConstellationError):
+    code = "part_missing"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "Round {round} has no {name}: it isn't kept, or not made yet."
+
+
+class PartDamaged(ConstellationError):
+    code = "part_damaged"
+    http_status = HTTPStatus.INTERNAL_SERVER_ERROR
+    grpc_status = "DATA_LOSS"
+    message = "The control database gave back other bytes for {name} of round {round}."
 
 
 class VersionWouldFall(ConstellationError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 from django.db import connections
@@ -19,13 +19,34 @@ from federation.kernels import (
 from federation.models import RoundCells, TrendHistory
 from federation.models import Trend as PublishedTrend
 from federation.rows import copy_in
+from federation.visits import visits
 from shards.databases import CONTROL_ALIAS
+from shards.models import Shard
 
 #: Only the last is needed; the others tell what cells were before a roll-back.
 KEPT_CELLS = 3
 
 # The fields of ``ItemHistory``, in their order.
 _HISTORY_COLUMNS = tuple(field.name for field in fields(ItemHistory))
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What a round goes on from."""
+
+    cells: Cells
+    history: dict[tuple[str, str], ItemHistory]
+    #: The current trends, for regions where nobody reports.
+    trends: list[Trend]
+
+
+def previous() -> Previous:
+    cells = last_cells()
+    return Previous(
+        cells=replace(cells, next_id=max(cells.next_id, _highest_cell() + 1)),
+        history=last_history(),
+        trends=last_trends(),
+    )
 
 
 def last_cells() -> Cells:
@@ -64,6 +85,17 @@ def last_trends() -> list[Trend]:
         )
         for row in current.order_by("region", "rank")
     ]
+
+
+def _highest_cell() -> int:
+    """The highest number of a cell on any shard that answers.
+
+    It is higher than those known here if the control database was restored from a
+    backup: no number may mean two cells.
+    """
+    shard_ids = Shard.objects.values_list("id", flat=True)
+    found = visits(shard_ids, selectors.highest_cell)
+    return max((visit.value or 0 for visit in found), default=0)
 
 
 def keep(

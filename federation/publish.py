@@ -2,19 +2,20 @@
 
 A version goes out in three steps, and the control database decides:
 
-1. *Stage and verify* on every shard and on the control database: the rows are written
-   beside the current ones and read back. Nobody looks at them. A round that dies here
-   changes nothing; its number is used up, and whoever stages next deletes its rows.
+1. *Stage and verify*, on the control database and then from there on every shard: the
+   rows are written beside the current ones and read back. Nobody looks at them. If the
+   round is abandoned here, its number is used up, and whoever stages next deletes its
+   rows.
 2. *Flip the control database*, in the one transaction that also keeps the round's cells
    and trend history. This is the decision: from here on the version exists, and no
    later round can give its cell numbers to other cells.
 3. *Flip the shards.* One that dies before, or can't be reached, gives its TVs the old
-   version until the next round, whole and unmixed. A round that dies here is closed
-   as partial by whoever comes next.
+   version until the next round, whole and unmixed.
 
 The other way round, shards before control, TVs would hold cell numbers of a round that
 nobody remembers. A version number belongs to one round for ever, and a database takes
-only higher ones: a process that was thought dead and wakes up again is refused.
+only higher ones: a process that was thought dead and wakes up again is refused, and one
+that sleeps within its transaction is ended by whoever stages after it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from federation.bundles.made import MadeBundle
 from federation.exceptions import ChecksumMismatch, VersionNotStaged, VersionWouldFall
 from federation.models import Bundle, GlobalPattern, Link, Publication, Trend
 from federation.result import RoundResult
+from patterns.services import items
+from shards.databases import CONTROL_ALIAS
 
 #: Published versions that stay while the next is staged: what can be rolled back to.
 KEPT_VERSIONS = 3
@@ -37,6 +40,10 @@ KEPT_VERSIONS = 3
 #: Building the index needs the table for itself; somebody's long query must not make
 #: everybody else wait behind the round for longer than this.
 LOCK_TIMEOUT = "30s"
+
+
+#: What a session is called while it stages, for those who look at pg_stat_activity.
+STAGING = "constellation staging"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,17 +58,50 @@ class Edition:
     bundles: tuple[MadeBundle, ...] = ()
 
 
+def staged(round_id: int, version: int, checksum: str) -> Edition:
+    """Read what a round staged on the control database; ``VersionNotStaged``."""
+    publication = Publication.objects.filter(
+        version=version, round_id=round_id, checksum=checksum
+    ).first()
+    if publication is None:
+        raise VersionNotStaged(
+            database=CONTROL_ALIAS, version=version, checksum=checksum
+        )
+    return Edition(
+        version=version,
+        round_id=round_id,
+        result=rows.read_result(CONTROL_ALIAS, version),
+        checksum=checksum,
+        rollback_of=publication.rollback_of,
+        bundles=storing.stored(CONTROL_ALIAS, version),
+    )
+
+
+def prepare(alias: str, edition: Edition) -> None:
+    """Bring a database so far that it can flip; once more is harmless."""
+    # First, so that whatever a database publishes has its ordinal there.
+    items.copy_new(alias)
+    stage(alias, edition)
+    verify(alias, edition.version, edition.checksum)
+    storing.verify(alias, edition.version, edition.bundles)
+
+
 def stage(alias: str, edition: Edition) -> None:
     """Write a version beside the current one, in one transaction.
 
-    HNSW is built anew afterwards: updated in place it can race VACUUM.
+    Once more with the same version is harmless. HNSW is built anew afterwards: updated
+    in place it can race VACUUM.
     """
+    if _is_staged(alias, edition):
+        return
+    _end_those_before(alias)
     _refuse_older(alias, edition.version)
     (index,) = GlobalPattern._meta.indexes
     connection = connections[alias]
     with transaction.atomic(using=alias):
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            cursor.execute(f"SET LOCAL application_name = '{STAGING}'")
         _delete_unkept(alias, edition.version)
         Publication.objects.using(alias).create(
             version=edition.version,
@@ -110,6 +150,33 @@ def flip(alias: str, version: int, checksum: str) -> None:
         )
         if flipped != 1:
             raise VersionNotStaged(database=alias, version=version, checksum=checksum)
+
+
+def _is_staged(alias: str, edition: Edition) -> bool:
+    return (
+        Publication.objects.using(alias)
+        .filter(
+            version=edition.version,
+            round_id=edition.round_id,
+            checksum=edition.checksum,
+        )
+        .exists()
+    )
+
+
+def _end_those_before(alias: str) -> None:
+    """End sessions that stage here: whoever had this unit before has lost it.
+
+    A process that was stopped within its transaction would hold its locks for ever.
+    """
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE application_name = %s AND datname = current_database()
+            """,
+            [STAGING],
+        )
 
 
 def _refuse_older(alias: str, version: int) -> None:

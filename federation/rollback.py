@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from federation import lease, rows
+from federation import lease, rounds
 from federation.exceptions import (
     NothingToRollBack,
     ThresholdsWereRaised,
@@ -14,9 +14,8 @@ from federation.exceptions import (
 )
 from federation.models import FederationRound, Publication, RoundShard
 from federation.report import RoundReport
-from federation.run import Progress, Run, go_on, silent
+from federation.run import Progress, go_on, silent
 from shards import reaching
-from shards.databases import CONTROL_ALIAS
 from shards.models import Shard
 
 #: What a round notes of its thresholds, and the setting that rules now.
@@ -40,27 +39,23 @@ def republish(
     ``VersionNotKept``, ``NothingToRollBack``, or ``ThresholdsWereRaised`` for a version
     with fewer TVs or shards behind it than may be published now.
     """
+    told = begin(version=version)
+    return rounds.finish(told, progress=progress, should_stop=should_stop)
+
+
+def begin(*, version: int | None = None) -> FederationRound:
+    """Open the round of a roll-back; one that was left behind is finished before."""
+    rounds.finish_left_behind()
     with reaching.control():
         chosen = _chosen(version)
         backing = _backing(chosen)
         _check_that_it_is_enough(chosen.version, backing)
-        told = lease.open_round(
+        shard_ids = Shard.objects.values_list("pk", flat=True)
+        return lease.open_round(
+            shards=dict.fromkeys(shard_ids, RoundShard.Status.LEFT_OUT),
             rollback_of=chosen.version,
             parameters={"rollback_of": chosen.version, **backing},
         )
-        run = Run(
-            told,
-            [
-                RoundShard(round=told, shard=shard, status=RoundShard.Status.LEFT_OUT)
-                for shard in Shard.objects.all()
-            ],
-            progress,
-        )
-        with run.until_closed(should_stop):
-            result = rows.read_result(CONTROL_ALIAS, chosen.version)
-            run.note(result)
-            run.publish(result)
-        return run.report()
 
 
 def _chosen(version: int | None) -> Publication:

@@ -1,43 +1,28 @@
-"""A federation round, from opening to closing: the one function behind every door.
+"""A federation round, from opening to closing: what is behind every door.
 
-All shards are read twice by a few threads of this process; ``federation.collect`` is
-what is done with one shard, ``federation.publish`` what is done with one database, so
-that workers elsewhere can do the same.
-
-A round goes on without shards that don't answer if those left are at least
-``MIN_SOURCE_COUNT`` and half of those asked. Otherwise it is abandoned and the old
-version stays: half a fleet is a sample of the whole, less may be one region's evening.
-A round that finds nothing while nothing is published is abandoned too, and says what is
-missing. Once something is published even an empty result goes out: what TVs took back
-must not be given any longer.
+``run_round`` does all of it. Doors that can't wait open a round or take one over by
+``begin``, and ``finish`` it in a thread. Whoever finishes one that was left behind
+gives the same result as the process that began it would have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import closing
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import TypeVar
 
-from django.conf import settings
-from django.utils.crypto import salted_hmac
-
-from federation import collect, history, lease, merge, metrics, selectors, training
-from federation.collect import FirstReading, SecondReading
-from federation.kernels import Cells, PatternSample
-from federation.merge import Outcome, Thresholds
-from federation.models import FederationRound, Publication, RoundShard
-from federation.report import DRY_RUN, RoundReport
+from federation import collect, lease, metrics, parameters, reading, rows, selectors
+from federation.models import FederationRound, RoundShard
+from federation.parameters import Parameters
+from federation.publishing import Found
+from federation.rehearsal import Rehearsal
+from federation.report import RoundReport
 from federation.run import Abandoned, Progress, Run, go_on, silent
 from federation.visits import visits
 from shards import reaching
+from shards.databases import CONTROL_ALIAS
 from shards.exceptions import UnknownShard
 from shards.models import Shard
 
 ShardStatus = RoundShard.Status
-
-Reading = TypeVar("Reading")
 
 
 def run_round(
@@ -50,31 +35,74 @@ def run_round(
     """Run one round to its end and report it.
 
     ``shard_ids`` are the shards that are asked (all of them by default); all get the
-    result. A dry run reads and reports, and leaves no trace. ``should_stop`` is looked
-    at between steps until the version is decided on; then the round is finished.
+    result. A round that was left behind is finished first, and is the one if it asked
+    the same shards. A dry run reads and reports, and leaves no trace. ``should_stop``
+    is looked at between steps until the version is decided on; then the round is
+    finished.
 
     Raises ``RoundAlreadyRunning`` while another process runs one, and
     ``ControlUnavailable`` if the control database doesn't answer.
     """
+    if dry_run:
+        return _rehearse(shard_ids, progress)
+    while True:
+        told = begin(shard_ids=shard_ids)
+        report = finish(told, progress=progress, should_stop=should_stop)
+        if _is_asked_for(told, shard_ids):
+            return report
+
+
+def begin(*, shard_ids: Collection[int] | None = None) -> FederationRound:
+    """Take over the round that was left behind, or open a new one.
+
+    Raises ``RoundAlreadyRunning`` and ``ControlUnavailable``. The lease begins to run.
+    """
     with reaching.control():
+        left = lease.take_over()
+        if left is not None:
+            return left
         shards = list(Shard.objects.all())
         asked = _asked(shards, shard_ids)
-        thresholds = _thresholds()
-        if dry_run:
-            told = FederationRound(status=DRY_RUN)
-        else:
-            told = lease.open_round(
-                parameters={**asdict(thresholds), "shards": sorted(asked)}
-            )
-        run = _Reading(told, shards, asked, thresholds, progress)
-        with metrics.counting_breakdowns(told):
-            if dry_run:
-                run.rehearse()
-            else:
-                run.carry_out(should_stop)
-            report = run.report()
+        return lease.open_round(
+            shards={
+                shard.pk: ShardStatus.COLLECTING
+                if shard.pk in asked
+                else ShardStatus.LEFT_OUT
+                for shard in shards
+            },
+            **Parameters.now(asked).written(),
+        )
+
+
+def finish(
+    told: FederationRound,
+    *,
+    progress: Progress = silent,
+    should_stop: Callable[[], bool] = go_on,
+) -> RoundReport:
+    """Bring a round of ours to its end and report it, from wherever it is.
+
+    Raises ``RoundLost`` if another process takes it over, and ``ControlUnavailable``.
+    """
+    run = Run(told, progress, should_stop)
+    with reaching.control(), metrics.counting_breakdowns(told):
+        run.carry_out(reading.find_out if told.rollback_of is None else _repeat)
+        report = run.report()
     metrics.record(report)
     return report
+
+
+def finish_left_behind() -> RoundReport | None:
+    """Finish the round that a process left behind; None if there is none."""
+    with reaching.control():
+        left = lease.take_over()
+    return None if left is None else finish(left)
+
+
+def is_left_behind() -> bool:
+    """Tell whether a round waits for somebody to finish it; one small query."""
+    with reaching.control():
+        return lease.left_behind() is not None
 
 
 def waiting_for() -> str:
@@ -85,7 +113,7 @@ def waiting_for() -> str:
     """
     if selectors.current_version():
         return ""
-    thresholds = _thresholds()
+    thresholds = parameters.thresholds()
     counts = [
         visit.value or 0
         for visit in visits(
@@ -110,172 +138,30 @@ def due_in_seconds(interval_seconds: float) -> float:
     return 0.0 if since is None else max(0.0, interval_seconds - since)
 
 
-@dataclass(frozen=True)
-class _Findings:
-    outcome: Outcome
-    cells: Cells
-    sample: PatternSample
-
-
-class _Reading(Run):
-    """A round that reads the shards."""
-
-    def __init__(
-        self,
-        told: FederationRound,
-        shards: Collection[Shard],
-        asked: Collection[int],
-        thresholds: Thresholds,
-        progress: Progress,
-    ) -> None:
-        rows = [
-            RoundShard(
-                round=told,
-                shard=shard,
-                status=ShardStatus.COLLECTING
-                if shard.id in asked
-                else ShardStatus.LEFT_OUT,
-            )
-            for shard in shards
-        ]
-        super().__init__(told, rows, progress)
-        self._asked_count = len(asked)
-        self._thresholds = thresholds
-
-    def rehearse(self) -> None:
-        """Find out what would be published."""
+def _rehearse(shard_ids: Collection[int] | None, progress: Progress) -> RoundReport:
+    with reaching.control():
+        shards = list(Shard.objects.all())
+        asked = _asked(shards, shard_ids)
+        run = Rehearsal(Parameters.now(asked), shards, progress)
         try:
-            self._find_out()
+            _ = reading.Reading(run).outcome
         except Abandoned as exc:
-            self.told.problem = str(exc)
+            run.told.problem = str(exc)
+        return run.report()
 
-    def carry_out(self, should_stop: Callable[[], bool]) -> None:
-        with self.until_closed(should_stop):
-            found = self._find_out()
-            result, cells = found.outcome.result, found.cells
-            self.enter("training")
-            self.publish(
-                result,
-                new_codebook=training.for_result(
-                    result,
-                    sample=found.sample,
-                    min_devices=self._thresholds.min_devices,
-                ),
-                along=partial(history.keep, self.told.pk, cells, found.outcome.history),
-            )
 
-    def _find_out(self) -> _Findings:
-        first = self._first_reading()
-        self.enter("fitting")
-        plan = merge.plan(
-            first, previous=history.last_cells(), thresholds=self._thresholds
-        )
-        second = self._second_reading(plan)
-        self.enter("merging")
-        outcome = merge.conclude(
-            second,
-            cells=plan.cells,
-            history=history.last_history(),
-            previous_trends=history.last_trends(),
-            thresholds=self._thresholds,
-        )
-        self.note(outcome.result)
-        self.told.suppressed_count = outcome.suppressed_count
-        self._refuse_nothing(outcome, first.sample.n_patterns)
-        return _Findings(outcome, plan.cells, first.sample)
+def _repeat(run: Run) -> Found:
+    """What a roll-back publishes: what an earlier version did."""
+    assert run.told.rollback_of is not None
+    result = rows.read_result(CONTROL_ALIAS, run.told.rollback_of)
+    run.note(result)
+    return Found(result=result)
 
-    def _first_reading(self) -> FirstReading:
-        def note(row: RoundShard, reading: FirstReading) -> None:
-            row.pattern_count = reading.sample.n_patterns
-            row.device_count = reading.sample.n_devices
-            row.stored_device_count = reading.stored_device_count
-            row.stored_pattern_count = reading.stored_pattern_count
 
-        work = partial(
-            collect.sample,
-            min_quality=self._thresholds.min_quality,
-            seed=_sampling_seed(),
-        )
-        return self._read("sampling", work, add=merge.add_first, note=note)
-
-    def _second_reading(self, plan: merge.Plan) -> SecondReading:
-        def note(row: RoundShard, reading: SecondReading) -> None:
-            row.pattern_count = reading.sums.n_patterns
-            row.device_count = reading.sums.n_devices
-            row.reporting_count = sum(reading.sums.reporters().values())
-            row.status = ShardStatus.COLLECTED
-
-        last = selectors.last_collecting_round()
-        work = partial(
-            collect.collect,
-            cells=plan.cells,
-            item_filter=plan.item_filter,
-            pair_plan=plan.pair_plan,
-            min_quality=self._thresholds.min_quality,
-            fresh_since=last.started_at if last else None,
-        )
-        return self._read("collecting", work, add=merge.add_second, note=note)
-
-    def _read(
-        self,
-        step: str,
-        work: Callable[[str], Reading],
-        *,
-        add: Callable[[Reading, Reading], Reading],
-        note: Callable[[RoundShard, Reading], None],
-    ) -> Reading:
-        """Visit the shards that still take part and add up what they give."""
-        self.enter(step)
-        visited = [
-            row.shard_id
-            for row in self.shards.values()
-            if row.status == ShardStatus.COLLECTING
-        ]
-        total: Reading | None = None
-        with closing(visits(visited, work)) as answers:
-            for done, visit in enumerate(answers, start=1):
-                self.check()
-                row = self.shards[visit.shard_id]
-                row.collect_seconds += visit.seconds
-                if visit.value is None:
-                    row.status, row.problem = ShardStatus.MISSING, visit.problem
-                else:
-                    note(row, visit.value)
-                    total = visit.value if total is None else add(total, visit.value)
-                self.save(row)
-                self.progress(step, done, len(visited))
-        self._refuse_too_few()
-        if total is None:
-            raise Abandoned("There is no shard yet.")
-        return total
-
-    def _refuse_too_few(self) -> None:
-        missing = [
-            row for row in self.shards.values() if row.status == ShardStatus.MISSING
-        ]
-        left = self._asked_count - len(missing)
-        half = (self._asked_count + 1) // 2
-        needed = max(self._thresholds.min_sources, half)
-        if left >= needed:
-            return
-        raise Abandoned(
-            f"{left} of {self._asked_count} shards took part; {needed} are needed "
-            f"(MIN_SOURCE_COUNT, and half of those asked). {self._troubles()}".strip()
-        )
-
-    def _refuse_nothing(self, outcome: Outcome, n_patterns: int) -> None:
-        if not outcome.result.is_empty or _is_something_published():
-            return
-        if n_patterns == 0:
-            raise Abandoned(
-                "There is nothing to publish: no TV has a pattern with a success rate "
-                f"of {self._thresholds.min_quality} or more (MIN_QUALITY_THRESHOLD)."
-            )
-        raise Abandoned(
-            f"There is nothing to publish: none of {outcome.suppressed_count} cells "
-            f"has {self._thresholds.min_devices} TVs (MIN_DEVICES_PER_PATTERN) and "
-            f"{self._thresholds.min_sources} shards (MIN_SOURCE_COUNT) behind it."
-        )
+def _is_asked_for(told: FederationRound, shard_ids: Collection[int] | None) -> bool:
+    if told.rollback_of is not None:
+        return False
+    return shard_ids is None or told.parameters["shards"] == sorted(shard_ids)
 
 
 def _asked(shards: Collection[Shard], shard_ids: Collection[int] | None) -> set[int]:
@@ -288,27 +174,3 @@ def _asked(shards: Collection[Shard], shard_ids: Collection[int] | None) -> set[
                 shard_id=shard_id, known=", ".join(map(str, sorted(known))) or "none"
             )
     return set(shard_ids)
-
-
-def _thresholds() -> Thresholds:
-    return Thresholds(
-        min_quality=settings.MIN_QUALITY_THRESHOLD,
-        min_sources=settings.MIN_SOURCE_COUNT,
-        min_devices=settings.MIN_DEVICES_PER_PATTERN,
-        min_batches=settings.MIN_BATCHES_PER_PATTERN,
-        trend_decay=settings.TREND_DECAY_RATE,
-        max_cells=settings.FEDERATION_CELLS,
-    )
-
-
-def _sampling_seed() -> int:
-    """Tell which patterns are sampled: the same in all rounds, and no TV can know."""
-    digest = salted_hmac("federation.sampling", b"", algorithm="sha256").digest()
-    return int.from_bytes(digest[:8], "big")
-
-
-def _is_something_published() -> bool:
-    current = Publication.objects.filter(is_current=True).first()
-    return current is not None and bool(
-        current.pattern_count or current.trend_count or current.link_count
-    )

@@ -1,35 +1,60 @@
-"""A round under way: its rows in the control database, its steps, and how it ends."""
+"""A round under way: its coordinator goes from step to step, and may be anybody.
+
+What a step gives is stored before the next begins. So a coordinator that takes a round
+over, or whose control database was away for a moment, goes through the same steps, and
+does what isn't there yet.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import closing, suppress
+from typing import Any, TypeVar
 
-from django.db import Error, connections, transaction
+import structlog
+from django.db import (
+    Error,
+    InterfaceError,
+    OperationalError,
+    connections,
+    transaction,
+)
+from django.db.models.functions import Now
 
-from federation import lease, publish, selectors, training
+from federation import events, lease, parts, publishing, selectors, units, waking, work
 from federation.bundles import keys
-from federation.bundles.making import bundles_of
-from federation.bundles.messages import items_of
-from federation.distribute import distribute, newest_version
 from federation.exceptions import RoundLost
+from federation.hands import Hands
 from federation.lease import Lease
-from federation.models import FederationRound, RoundShard
-from federation.publish import Edition
-from federation.report import DRY_RUN, RoundReport
+from federation.models import FederationRound, RoundShard, RoundUnit
+from federation.parameters import Parameters
+from federation.publishing import Found
+from federation.report import RoundReport
 from federation.result import RoundResult
-from federation.training import NewCodebook
-from patterns.selectors import item_ordinals
-from patterns.services import items
+from federation.units import Tally
 from shards.databases import CONTROL_ALIAS
 
 #: Called with the step, and how many of how many parts of it are done.
 Progress = Callable[[str, int, int], None]
 
+#: How often the coordinator looks at what workers elsewhere did.
+LOOK_SECONDS = 0.2
+
+#: A control database that is restarted is waited for so long.
+PATIENCE_SECONDS = 30.0
+RETRY_SECONDS = 1.0
+
+#: A round whose coordinators all die isn't worth another.
+MAX_TERMS = 10
+
 Status = FederationRound.Status
 ShardStatus = RoundShard.Status
+Step = RoundUnit.Step
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
@@ -46,148 +71,201 @@ class Abandoned(Exception):
 
 
 class Run:
-    """Keeps the books of one round; what is found out is its caller's business."""
+    """Coordinates one round; what is found out is its caller's business."""
 
     def __init__(
-        self, told: FederationRound, shards: Iterable[RoundShard], progress: Progress
+        self,
+        told: FederationRound,
+        progress: Progress = silent,
+        should_stop: Callable[[], bool] = go_on,
     ) -> None:
         self.told = told
-        self.shards = {row.shard_id: row for row in shards}
         self.progress = progress
+        self._should_stop = should_stop
+        self._lease: Lease | None = None
         self._begun = time.monotonic()
-        self._check_lease: Callable[[], None] = lambda: None
-        self._should_stop: Callable[[], bool] = go_on
 
     @property
-    def is_dry(self) -> bool:
-        return self.told.status == DRY_RUN
+    def parameters(self) -> Parameters:
+        return Parameters.of(self.told)
 
-    @contextmanager
-    def until_closed(self, should_stop: Callable[[], bool]) -> Iterator[None]:
-        """Hold the lease while the block runs, and close the round by how it ends."""
-        RoundShard.objects.bulk_create(self.shards.values())
-        self._should_stop = should_stop
-        with Lease(self.told.pk) as held:
-            self._check_lease = held.check
-            try:
-                keys.ring()  # raises, before hours of work that nobody would believe
-                yield
-            except Abandoned as exc:
-                self._close(Status.ABANDONED, str(exc))
-            except RoundLost:
-                raise  # whoever took it over has closed it
-            except (Exception, KeyboardInterrupt) as exc:
-                self._close_after(exc)
-                raise
-            else:
-                self._close_published()
+    def rows(self) -> list[RoundShard]:
+        return list(self.told.round_shards.select_related("shard"))
+
+    def carry_out(self, find_out: Callable[[Run], Found]) -> None:
+        """Bring the round to its end, from wherever it is.
+
+        Raises ``RoundLost`` if another coordinator has it, and the control database's
+        error if that doesn't come back: then the round waits for whoever comes next.
+        """
+        try:
+            with lease.renewing(self.told) as self._lease:
+                self._go_patiently(find_out)
+        finally:
+            work.forget()
 
     def check(self) -> None:
         """Go on only if the round is still ours and nobody wants it to stop."""
-        self._check_lease()
-        if self._should_stop():
+        if self._lease is not None and self._lease.is_lost:
+            raise RoundLost(round=self.told.pk)
+        if self.told.global_version is None and self._should_stop():
             raise Abandoned("It was stopped before it published.")
 
     def enter(self, step: str) -> None:
         self.check()
+        if self.told.step != step:
+            lease.update(self.told, step=step)
+            events.note(self.told.pk, step)
         self.told.step = step
-        if not self.is_dry:
-            FederationRound.objects.filter(pk=self.told.pk).update(step=step)
         self.progress(step, 0, 1)
 
-    def save(self, row: RoundShard) -> None:
-        if not self.is_dry:
-            row.save()
+    def kept(self, name: str, kind: type[T], make: Callable[[], T], /) -> T:
+        """Give what the round has stored under a name; make and store it first."""
+        stored = parts.load(kind, self.told.pk, name)
+        if stored is not None:
+            return stored
+        made = make()
+        part = parts.packed(self.told.pk, name, made)
+        with lease.fenced(self.told):
+            parts.store(part)
+        return made
 
-    def note(self, result: RoundResult) -> None:
-        self.told.checksum = result.checksum()
-        self.told.pattern_count = len(result.patterns)
-        self.told.trend_count = len(result.trends)
-        self.told.link_count = len(result.links)
+    def read(self, step: Step, kind: type[T], /) -> Iterator[T]:
+        """Give what each shard gave that still takes part, in the order of shards."""
+        self.do_units(step, taking_part(self.rows()))
+        done = self.told.units.filter(step=step, status=RoundUnit.Status.DONE)
+        for shard_id in done.order_by("shard_id").values_list("shard_id", flat=True):
+            value = parts.load(kind, self.told.pk, parts.name_of(step, shard_id))
+            assert value is not None
+            yield value
 
-    def publish(
-        self,
-        result: RoundResult,
-        *,
-        new_codebook: NewCodebook | None = None,
-        along: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Take a noted result to all databases; ``along`` runs where it is decided."""
-        self.enter("publishing")
-        items.register(sorted(items_of(result)))
-        version = lease.reserve_version(self.told, above=newest_version(self.shards))
-        edition = Edition(
-            version=version,
-            round_id=self.told.pk,
-            result=result,
-            checksum=self.told.checksum,
-            rollback_of=self.told.rollback_of,
-            bundles=bundles_of(
-                result,
-                version=version,
-                checksum=self.told.checksum,
-                ordinals=item_ordinals(),
-                rollback_of=self.told.rollback_of,
-                codebooks=training.payloads(new_codebook),
-            ),
-        )
+    def do_units(self, step: Step, shard_ids: list[int]) -> Tally:
+        """Have a step done on each shard, by workers elsewhere or by threads here."""
+        self.enter(step)
+        waiting = units.create(self.told, step, shard_ids)
+        head_start = waking.wake(step, waiting)
+        with closing(Hands()) as hands:
+            while True:
+                self.check()
+                units.settle_lost(self.told, step)
+                tally = units.tally(self.told, step)
+                self.progress(step, tally.settled, tally.total)
+                if tally.is_over:
+                    return tally
+                while hands.are_free and (
+                    claimed := units.claim_next(self.told, step, head_start=head_start)
+                ):
+                    hands.give(claimed)
+                hands.wait(LOOK_SECONDS)
 
-        def decide() -> None:
-            self.check()
-            with transaction.atomic():
-                lease.mark_published(self.told, edition.version)
-                publish.flip(CONTROL_ALIAS, edition.version, edition.checksum)
-                training.keep(new_codebook, round_id=self.told.pk)
-                along()
-            self.told.global_version = edition.version
+    def note(self, result: RoundResult, *, suppressed_count: int = 0) -> None:
+        """Write down what was found, and its checksum."""
+        noted = {
+            "checksum": result.checksum(),
+            "pattern_count": len(result.patterns),
+            "trend_count": len(result.trends),
+            "link_count": len(result.links),
+            "suppressed_count": suppressed_count,
+        }
+        for column, value in noted.items():
+            setattr(self.told, column, value)
+        self.write(**noted)
 
-        behind = distribute(
-            edition,
-            shard_ids=self.shards,
-            decide=decide,
-            progress=partial(self.progress, "publishing"),
-        )
-        self._note_behind(behind)
-        if self.told.global_version is None:
-            raise Abandoned(f"No shard could take the result: {self._troubles()}.")
+    def write(self, **columns: Any) -> None:
+        """Write columns of the round's row."""
+        lease.update(self.told, **columns)
 
     def report(self) -> RoundReport:
         return RoundReport.of(
             self.told,
-            self.shards.values(),
+            self.rows(),
             global_version=selectors.current_version(),
             seconds=time.monotonic() - self._begun,
         )
 
-    def _note_behind(self, behind: dict[int, str]) -> None:
-        for row in self.shards.values():
-            row.problem = row.problem or behind.get(row.shard_id, "")
-            if row.status == ShardStatus.COLLECTED:
-                is_behind = row.shard_id in behind
-                row.status = ShardStatus.BEHIND if is_behind else ShardStatus.PUBLISHED
-            row.save()
+    def _go_patiently(self, find_out: Callable[[Run], Found]) -> None:
+        patience = PATIENCE_SECONDS
+        while True:
+            begun = time.monotonic()
+            try:
+                self._go(find_out)
+                return
+            except (OperationalError, InterfaceError) as exc:
+                if time.monotonic() - begun > PATIENCE_SECONDS:
+                    patience = PATIENCE_SECONDS  # it had come back
+                patience -= RETRY_SECONDS
+                if patience < 0:
+                    raise
+                log.warning("control database is away", problem=str(exc).strip())
+                connections[CONTROL_ALIAS].close()
+                time.sleep(RETRY_SECONDS)
 
-    def _troubles(self) -> str:
-        return "; ".join(
-            f"{row.shard.name}: {row.problem}"
-            for row in self.shards.values()
-            if row.problem
-        )
+    def _go(self, find_out: Callable[[Run], Found]) -> None:
+        # What was written last may be unknown: the answer to a commit can be lost.
+        self.told.refresh_from_db()
+        if self.told.status != Status.RUNNING:
+            return
+        try:
+            self._publish(find_out)
+        except Abandoned as exc:
+            self._close(Status.ABANDONED, str(exc))
+        except (OperationalError, InterfaceError, RoundLost):
+            raise
+        except (Exception, KeyboardInterrupt) as exc:
+            self._close_after(exc)
+            raise
+        else:
+            self._close_published()
+
+    def _publish(self, find_out: Callable[[Run], Found]) -> None:
+        if self.told.global_version is None:
+            if self.told.term > MAX_TERMS:
+                raise Abandoned(f"{MAX_TERMS} processes died with it.")
+            keys.ring()  # raises, before hours of work that nobody would believe
+            found = find_out(self)
+            self.enter("staging")
+            publishing.stage(self.told, found)
+            tally = self.do_units(Step.STAGING, [row.shard_id for row in self.rows()])
+            if not tally.done:
+                publishing.note_behind(self.told)
+                named = troubles(self.rows())
+                raise Abandoned(f"No shard could take the result: {named}.")
+            self.enter("deciding")
+            publishing.decide(self.told, found)
+        staged = self.told.units.filter(step=Step.STAGING, status=RoundUnit.Status.DONE)
+        self.do_units(Step.FLIPPING, list(staged.values_list("shard_id", flat=True)))
 
     def _close_published(self) -> None:
-        troubles = self._troubles()
-        self._close(Status.PARTIAL if troubles else Status.PUBLISHED, troubles)
+        with lease.fenced(self.told):
+            publishing.note_behind(self.told)
+        named = troubles(self.rows())
+        status = Status.PARTIAL if named else Status.PUBLISHED
+        self._close(status, "; ".join(filter(None, [named, self.told.problem])))
 
     def _close_after(self, exc: BaseException) -> None:
-        # Without the control database the lease runs out, and the next one closes it.
-        with suppress(Error):
+        # Without the control database the lease runs out, and another takes over.
+        with suppress(Error, RoundLost):
             connections[CONTROL_ALIAS].close_if_unusable_or_obsolete()
+            self.told.refresh_from_db()
             status = Status.ABANDONED
-            if lease.is_published(self.told):
+            if self.told.global_version is not None:
                 status = Status.PARTIAL
-                lease.note_shards_in_doubt(self.told)
+                publishing.note_behind(self.told)
             self._close(status, f"{type(exc).__name__}: {exc}".strip(": "))
 
-    def _close(self, status: str, problem: str) -> None:
+    def _close(self, status: Status, problem: str) -> None:
+        with transaction.atomic():
+            lease.update(self.told, status=status, problem=problem, finished_at=Now())
+            events.note(self.told.pk, status.label.lower())
         self.told.status, self.told.problem = status, problem
-        lease.close_round(self.told)
+        parts.delete_unneeded()
+
+
+def taking_part(rows: Iterable[RoundShard]) -> list[int]:
+    """Those shards that are read, and haven't been given up."""
+    out = (ShardStatus.LEFT_OUT, ShardStatus.MISSING)
+    return [row.shard_id for row in rows if row.status not in out]
+
+
+def troubles(rows: Iterable[RoundShard]) -> str:
+    return "; ".join(f"{row.shard.name}: {row.problem}" for row in rows if row.problem)

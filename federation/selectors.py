@@ -53,6 +53,14 @@ def newest_version(alias: str) -> int:
     return newest or 0
 
 
+def highest_cell(alias: str) -> int:
+    """The highest number of a cell that a database has, staged or published."""
+    highest: int | None = GlobalPattern.objects.using(alias).aggregate(
+        highest=Max("cell")
+    )["highest"]
+    return highest or 0
+
+
 def recent_rounds(count: int = 50) -> QuerySet[FederationRound]:
     """The last rounds, newest first, each with what its shards gave."""
     return FederationRound.objects.prefetch_related("round_shards__shard")[:count]

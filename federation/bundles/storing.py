@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 
 from django.db.models import (
@@ -73,6 +74,23 @@ def verify(alias: str, version: int, bundles: Sequence[MadeBundle]) -> None:
     for bundle in bundles:
         if whole.get(bundle.name) != bundle.sha256:
             raise BundleDamaged(database=alias, version=version, name=bundle.name)
+
+
+def stored(alias: str, version: int) -> tuple[MadeBundle, ...]:
+    """Read a version's bundles; their bytes when somebody lacks them."""
+    bundles = Bundle.objects.using(alias).filter(version=version).order_by("name")
+    return tuple(
+        MadeBundle(
+            name=bundle.name,
+            path=bundle.path,
+            sha256=bundle.payload_id,
+            size_bytes=bundle.size_bytes,
+            signature=bundle.signature,
+            load=partial(kept, alias, bundle.payload_id),
+            source=bundle.source,
+        )
+        for bundle in bundles
+    )
 
 
 def keep(alias: str, payload: Payload) -> None:

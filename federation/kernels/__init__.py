@@ -98,7 +98,7 @@ from .links import (
     plan_pairs,
 )
 from .publishable import PublishableCells, publishable_cells
-from .sampling import PatternSample, PatternSampler, merge_samples
+from .sampling import LARGEST_HASH, PatternSample, PatternSampler, merge_samples
 from .similar import SIMILAR_CELLS, heaviest_cells, nearest_cells
 from .sparse import SparseCounts
 from .sums import CellCollector, CellSums, merge_sums
@@ -116,6 +116,7 @@ __all__ = [
     "EMBEDDING_DIMENSIONS",
     "GENRE_PREFIX",
     "GLOBAL_REGION",
+    "LARGEST_HASH",
     "LINKS_PER_CONTENT",
     "SAMPLE_CAPACITY",
     "SIMILAR_CELLS",

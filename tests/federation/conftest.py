@@ -7,7 +7,14 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from federation.models import FederationRound
+from federation import units
+from federation.models import FederationRound, RoundUnit
+
+
+@pytest.fixture(autouse=True)
+def _databases_that_are_gone_stay_gone(monkeypatch):
+    """No test waits for one to come back, unless it says so."""
+    monkeypatch.setattr(units, "PAUSES_SECONDS", ())
 
 
 @pytest.fixture
@@ -19,12 +26,12 @@ def low_thresholds(settings):
 
 @pytest.fixture
 def run_out():
-    """Let the lease of a round whose process is gone run out."""
+    """Let the leases of a process that is gone run out."""
 
     def run_out() -> None:
-        FederationRound.objects.filter(status="running").update(
-            # The database's clock, by which leases run.
-            lease_until=Now() - timedelta(seconds=1)
-        )
+        # The database's clock, by which leases run.
+        over = Now() - timedelta(seconds=1)
+        FederationRound.objects.filter(status="running").update(lease_until=over)
+        RoundUnit.objects.filter(status="claimed").update(lease_until=over)
 
     return run_out

@@ -1,0 +1,198 @@
+"""What a round finds out: two readings of the shards, and what is made of them.
+
+A round goes on without shards that don't answer if those left are at least
+``MIN_SOURCE_COUNT`` and half of those asked. Otherwise it is abandoned and the old
+version stays: half a fleet is a sample of the whole, less may be one region's evening.
+A round that finds nothing while nothing is published is abandoned too, and says what is
+missing. Once something is published even an empty result goes out: what TVs took back
+must not be given any longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TypeVar
+
+import structlog
+from django.db import Error
+
+from federation import history, merge, privacy, training
+from federation.collect import FirstReading, SecondReading
+from federation.history import Previous
+from federation.merge import Outcome, Plan
+from federation.models import Publication, RoundShard
+from federation.publishing import Found
+from federation.result import RoundResult
+from federation.run import Abandoned, Run, troubles
+from federation.training import NewCodebook
+from federation.work import PLAN, Step
+
+Given = TypeVar("Given", FirstReading, SecondReading)
+
+log = structlog.get_logger(__name__)
+
+#: Names of parts, besides those of shards and the plan.
+PREVIOUS, RELEASED, OUTCOME, CODEBOOK = "previous", "released", "outcome", "codebook"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came of training a codebook."""
+
+    new: NewCodebook | None = None
+    problem: str = ""
+
+
+def find_out(run: Run) -> Found:
+    """Do all of a round that comes before publishing."""
+    reading = Reading(run)
+    outcome, cells = reading.outcome, reading.plan.cells
+    trained = reading.trained
+    run.told.problem = trained.problem
+    return Found(
+        result=outcome.result,
+        new_codebook=trained.new,
+        keep=partial(history.keep, run.told.pk, cells, outcome.history),
+    )
+
+
+class Reading:
+    """The steps of a round that read, each asking for those before when needed."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._parameters = run.parameters
+        self._thresholds = self._parameters.thresholds
+        self._noise = merge.noise_plan(self._thresholds)
+        self._refuse_overspending()
+
+    @cached_property
+    def previous(self) -> Previous:
+        """What the round goes on from."""
+        return self._run.kept(PREVIOUS, Previous, history.previous)
+
+    @cached_property
+    def first(self) -> FirstReading:
+        """The first reading, of all shards that gave one."""
+        return self._read(Step.SAMPLING, FirstReading, merge.add_first)
+
+    @cached_property
+    def plan(self) -> Plan:
+        previous = self.previous
+        return self._run.kept(PLAN, Plan, lambda: self._fitted(previous))
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        plan = self.plan
+        outcome = self._run.kept(OUTCOME, Outcome, lambda: self._concluded(plan))
+        self._run.note(outcome.result, suppressed_count=outcome.suppressed_count)
+        self._refuse_nothing(outcome)
+        return outcome
+
+    @cached_property
+    def trained(self) -> Training:
+        result = self.outcome.result
+        return self._run.kept(CODEBOOK, Training, lambda: self._trained(result))
+
+    def _fitted(self, previous: Previous) -> Plan:
+        first = self.first
+        self._run.enter("fitting")
+        return merge.plan(first, previous=previous.cells, thresholds=self._thresholds)
+
+    def _concluded(self, plan: Plan) -> Outcome:
+        second = self._read(Step.COLLECTING, SecondReading, merge.add_second)
+        self._run.enter("merging")
+        return merge.conclude(
+            second,
+            released=self._released(second),
+            cells=plan.cells,
+            history=self.previous.history,
+            previous_trends=self.previous.trends,
+            thresholds=self._thresholds,
+        )
+
+    def _released(self, second: SecondReading) -> SecondReading | None:
+        """What a round with noise goes on with: drawn once, and written down first."""
+        noise = self._noise
+        if noise is None:
+            return None
+
+        def draw() -> SecondReading:
+            if self._run.told.pk is not None:
+                privacy.spend(self._run.told.pk, noise)
+            return merge.release(second, noise)
+
+        return self._run.kept(RELEASED, SecondReading, draw)
+
+    def _trained(self, result: RoundResult) -> Training:
+        first = self.first
+        self._run.enter("training")
+        try:
+            return Training(
+                training.for_result(
+                    result,
+                    sample=first.sample,
+                    min_devices=self._thresholds.min_devices,
+                )
+            )
+        except Error:
+            raise
+        except Exception as exc:
+            # TVs can go on with the codebook they have, and the round is worth more.
+            log.exception("no codebook was trained")
+            return Training(
+                problem=f"No codebook was trained, the last one stays: {exc}"
+            )
+
+    def _read(
+        self, step: Step, kind: type[Given], add: Callable[[Given, Given], Given]
+    ) -> Given:
+        total: Given | None = None
+        for given in self._run.read(step, kind):
+            total = given if total is None else add(total, given)
+        self._refuse_too_few()
+        if total is None:
+            raise Abandoned("There is no shard yet.")
+        return total
+
+    def _refuse_overspending(self) -> None:
+        if self._noise is None:
+            return
+        problem = privacy.overspent(self._noise, round_id=self._run.told.pk)
+        if problem:
+            raise Abandoned(problem)
+
+    def _refuse_too_few(self) -> None:
+        asked = len(self._parameters.shard_ids)
+        rows = self._run.rows()
+        left = asked - sum(row.status == RoundShard.Status.MISSING for row in rows)
+        needed = max(self._thresholds.min_sources, (asked + 1) // 2)
+        if left >= needed:
+            return
+        raise Abandoned(
+            f"{left} of {asked} shards took part; {needed} are needed "
+            f"(MIN_SOURCE_COUNT, and half of those asked). {troubles(rows)}".strip()
+        )
+
+    def _refuse_nothing(self, outcome: Outcome) -> None:
+        if not outcome.result.is_empty or _is_something_published():
+            return
+        if self.first.sample.n_patterns == 0:
+            raise Abandoned(
+                "There is nothing to publish: no TV has a pattern with a success rate "
+                f"of {self._thresholds.min_quality} or more (MIN_QUALITY_THRESHOLD)."
+            )
+        raise Abandoned(
+            f"There is nothing to publish: none of {outcome.suppressed_count} cells "
+            f"has {self._thresholds.min_devices} TVs (MIN_DEVICES_PER_PATTERN) and "
+            f"{self._thresholds.min_sources} shards (MIN_SOURCE_COUNT) behind it."
+        )
+
+
+def _is_something_published() -> bool:
+    current = Publication.objects.filter(is_current=True).first()
+    return current is not None and bool(
+        current.pattern_count or current.trend_count or current.link_count
+    )
