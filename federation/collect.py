@@ -7,19 +7,21 @@ and passes what they return to ``federation.merge``.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from django.db import connections, transaction
 from django.db.models import Sum
 from psycopg import sql
+from psycopg.abc import Buffer
 
+from federation.copying import Columns, parcels
 from federation.kernels import (
     CONTENTS_PER_TV,
+    EMBEDDING_DIMENSIONS,
     LARGEST_HASH,
     SAMPLE_CAPACITY,
     CellCollector,
@@ -34,11 +36,9 @@ from federation.kernels import (
     PatternBlock,
     PatternSample,
     PatternSampler,
-    pattern_keys,
 )
 from federation.kernels.clipping import clip
-from federation.rows import copied_rows
-from patterns.vectors import as_matrix
+from patterns.vectors import widened
 from shards.models import ShardTally
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 20_000
 
 # A TV's rows come together, which is what the kernels count TVs by. Revoked TVs have
-# no say.
+# no say. Columns of a fixed size come first, see ``federation.copying``.
 _PATTERNS = """
     COPY (
         SELECT pattern.device_id, pattern.pattern_id, pattern.embedding,
             pattern.success_rate, pattern.sample_count,
             pattern.time_of_day, pattern.day_of_week, pattern.content_type,
-            pattern.genre_hints, pattern.content_ids,
-            {is_fresh}, device.region, device.batch_id
+            {is_fresh}, device.batch_id,
+            device.region, pattern.genre_hints, pattern.content_ids
         FROM patterns_pattern AS pattern
         JOIN shards_device AS device ON device.id = pattern.device_id
         WHERE pattern.success_rate >= {min_quality} AND device.revoked_at IS NULL
@@ -63,30 +63,21 @@ _PATTERNS = """
     ) TO STDOUT (FORMAT binary)
 """
 
-# ``bytea`` passes a value's bytes through as they come.
-_TYPES = [
-    *("bytea", "bytea", "bytea", "float8", "int8"),
-    *("int2", "int2", "int2", "varchar[]", "varchar[]"),
-    *("bool", "varchar", "int8"),
-]
+_FIXED_COLUMNS = {
+    "device_id": "(2,)>u8",
+    "pattern_id": "(2,)>u8",
+    "embedding": f"({2 + EMBEDDING_DIMENSIONS},)>i2",
+    "success_rate": ">f8",
+    "sample_count": ">i8",
+    "time_of_day": ">i2",
+    "day_of_week": ">i2",
+    "content_type": ">i2",
+    "is_fresh": "?",
+    "batch_id": ">i8",
+}
 
-
-class _Columns(NamedTuple):
-    """What ``_PATTERNS`` yields, one value a row in each."""
-
-    device_id: tuple[bytes, ...]
-    pattern_id: tuple[bytes, ...]
-    embedding: tuple[bytes, ...]
-    success_rate: tuple[float, ...]
-    sample_count: tuple[int, ...]
-    time_of_day: tuple[int, ...]
-    day_of_week: tuple[int, ...]
-    content_type: tuple[int, ...]
-    genres: tuple[list[str], ...]
-    content_ids: tuple[list[str], ...]
-    is_fresh: tuple[bool, ...]
-    region: tuple[str, ...]
-    batch_id: tuple[int, ...]
+# Where a row has its device_id: after the number of columns and its own size.
+_DEVICE_ID = slice(6, 22)
 
 
 @dataclass(frozen=True)
@@ -196,12 +187,12 @@ def blocks(
     with transaction.atomic(using=shard_alias):
         cursor = connections[shard_alias].cursor()
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        waiting: list[tuple[Any, ...]] = []
-        for row in copied_rows(cursor, statement, _TYPES):
-            if len(waiting) >= block_rows and row[0] != waiting[-1][0]:
-                yield _block(waiting)
-                waiting = []
-            waiting.append(row)
+        waiting: list[Buffer] = []
+        for parcel in parcels(cursor, statement):
+            waiting += parcel
+            while end := _first_tv_from(block_rows, waiting):
+                yield _block(waiting[:end])
+                del waiting[:end]
         if waiting:
             yield _block(waiting)
 
@@ -212,26 +203,40 @@ def _tallied(shard_alias: str, field: str) -> int:
     return max(0, total)  # a column of the round's row can't be negative
 
 
-def _block(rows: list[tuple[Any, ...]]) -> PatternBlock:
-    column = _Columns(*zip(*rows, strict=True))
-    starts = [0] + [
-        row
-        for row, (before, here) in enumerate(pairwise(column.device_id), start=1)
-        if before != here
-    ]
-    lengths = np.diff([*starts, len(rows)])
+def _first_tv_from(row: int, rows: Sequence[Buffer]) -> int | None:
+    """Where the first TV begins from a row on, but for the first of all."""
+    for place in range(max(row, 1), len(rows)):
+        if rows[place][_DEVICE_ID] != rows[place - 1][_DEVICE_ID]:
+            return place
+    return None
+
+
+def _block(rows: Sequence[Buffer]) -> PatternBlock:
+    columns = Columns(rows)
+    fixed = columns.fixed(_FIXED_COLUMNS)
+    regions, genres, content_ids = (
+        columns.texts(),
+        columns.text_lists(),
+        columns.text_lists(),
+    )
+    columns.end()
+    keys = np.concatenate([fixed["device_id"], fixed["pattern_id"]], axis=1)
+    is_first = np.ones(len(rows), dtype=np.bool_)
+    is_first[1:] = (keys[1:, :2] != keys[:-1, :2]).any(axis=1)
     return PatternBlock(
-        pattern_keys=pattern_keys(column.device_id, column.pattern_id),
-        device_index=np.repeat(np.arange(len(starts), dtype=np.int64), lengths),
-        embeddings=as_matrix(column.embedding),
-        success_rate=np.array(column.success_rate, dtype=np.float32),
-        sample_count=np.array(column.sample_count, dtype=np.int64),
-        time_of_day=np.array(column.time_of_day, dtype=np.int8),
-        day_of_week=np.array(column.day_of_week, dtype=np.int8),
-        content_type=np.array(column.content_type, dtype=np.int8),
-        genres=column.genres,
-        content_ids=column.content_ids,
-        is_fresh=np.array(column.is_fresh, dtype=np.bool_),
-        device_region=[column.region[row] for row in starts],
-        device_batch=np.array([column.batch_id[row] for row in starts], dtype=np.int64),
+        pattern_keys=keys.astype(np.uint64),
+        device_index=np.cumsum(is_first) - 1,
+        embeddings=widened(fixed["embedding"][:, 2:]),
+        success_rate=fixed["success_rate"].astype(np.float32),
+        sample_count=fixed["sample_count"].astype(np.int64),
+        time_of_day=fixed["time_of_day"].astype(np.int8),
+        day_of_week=fixed["day_of_week"].astype(np.int8),
+        content_type=fixed["content_type"].astype(np.int8),
+        genres=genres,
+        content_ids=content_ids,
+        is_fresh=fixed["is_fresh"].copy(),
+        device_region=[
+            regions.names[number] for number in regions.numbers[is_first].tolist()
+        ],
+        device_batch=fixed["batch_id"][is_first].astype(np.int64),
     )

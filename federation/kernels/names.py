@@ -1,0 +1,81 @@
+"""What each pattern names, as numbers of the distinct names.
+
+A block names thousands of contents hundreds of thousands of times: whoever counts names
+looks at each distinct one once, and at numbers for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import overload
+
+import numpy as np
+
+from .arrays import Int64Array
+
+
+@dataclass(frozen=True)
+class NameLists(Sequence[list[str]]):
+    """A short list of names a row."""
+
+    #: The distinct names, in any order.
+    names: Sequence[str]
+    #: A number for each name of each row, row after row: an index into ``names``.
+    numbers: Int64Array
+    #: Row i has ``numbers[bounds[i]:bounds[i + 1]]``. (n + 1,)
+    bounds: Int64Array
+
+    @classmethod
+    def of(cls, lists: Sequence[Sequence[str]]) -> NameLists:
+        """Number the names of plain lists.
+
+        Parameters
+        ----------
+        lists : sequence of sequences of str
+            One short list a row; what is numbered already stays as it is.
+
+        Returns
+        -------
+        NameLists
+            The same lists.
+        """
+        if isinstance(lists, cls):
+            return lists
+        known: dict[str, int] = {}
+        bounds = np.zeros(len(lists) + 1, dtype=np.int64)
+        np.cumsum([len(names) for names in lists], out=bounds[1:])
+        numbers = np.fromiter(
+            (known.setdefault(name, len(known)) for name in chain.from_iterable(lists)),
+            dtype=np.int64,
+            count=int(bounds[-1]),
+        )
+        return cls(names=list(known), numbers=numbers, bounds=bounds)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @overload
+    def __getitem__(self, row: int) -> list[str]: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[list[str]]: ...
+
+    def __getitem__(self, row: int | slice) -> list[str] | list[list[str]]:
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        place = range(len(self))[row]
+        numbers = self.numbers[self.bounds[place] : self.bounds[place + 1]]
+        return [self.names[number] for number in numbers.tolist()]
+
+    def rows(self) -> Int64Array:
+        """The row of each number.
+
+        Returns
+        -------
+        ndarray of shape (n_values,), int64
+            Non-decreasing.
+        """
+        rows = np.arange(len(self), dtype=np.int64)
+        return np.repeat(rows, np.diff(self.bounds))
