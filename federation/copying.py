@@ -22,6 +22,7 @@ from federation.kernels.names import NameLists
 from federation.kernels.sampling import hash_keys
 
 Places = NDArray[np.int64]
+Words = NDArray[np.uint64]
 
 #: Rows that go from thread to thread together, and how many such parcels may wait.
 PARCEL_ROWS = 1_000
@@ -178,31 +179,18 @@ class Columns:
     def _named(self, starts: Places, sizes: Places, bounds: Places) -> NameLists:
         if np.any(sizes < 0):
             raise UnexpectedRow("A text is null.")
-        first, numbers = self._distinct(starts, sizes)
-        names = [
-            self._bytes[start : start + size].decode()
-            for start, size in zip(
-                starts[first].tolist(), sizes[first].tolist(), strict=True
-            )
-        ]
+        words = self._words(starts, sizes)
+        first, numbers = _distinct(words)
+        names = _decoded(words[first], sizes[first])
         return NameLists(names=names, numbers=numbers, bounds=bounds)
 
-    def _distinct(self, starts: Places, sizes: Places) -> tuple[Places, Places]:
-        """Where each distinct text is first, and the number of each text."""
+    def _words(self, starts: Places, sizes: Places) -> Words:
+        """Texts side by side; a text has no zeros, so what fills it up is no text."""
         width = -(-int(sizes.max(initial=1)) // _WORD) * _WORD
         texts = self._at(starts, np.dtype((np.void, width)))
-        words = texts.view("<u8").reshape(len(starts), -1)
-        words &= _masks(width)[sizes]  # a text has no zeros, so padding is no text
-        hashes = hash_keys(words, seed=0)
-        order = np.argsort(hashes)
-        is_first = _is_new(hashes[order, np.newaxis])
-        if np.any(is_first != _is_new(words[order])):
-            # Two texts share a hash: somebody looked for such.
-            order = np.lexsort(words.T)
-            is_first = _is_new(words[order])
-        numbers = np.empty(len(order), dtype=np.int64)
-        numbers[order] = np.cumsum(is_first) - 1
-        return order[is_first], numbers
+        words = texts.view(np.uint64).reshape(len(starts), -1)
+        words &= _masks(width)[sizes]
+        return words
 
     def _sizes(self, places: Places) -> Places:
         return self._at(places, np.dtype(">i4")).astype(np.int64)
@@ -216,14 +204,37 @@ class Columns:
         return every[places].view(kind)
 
 
-def _masks(width: int) -> NDArray[np.uint64]:
+def _masks(width: int) -> Words:
     """Words that keep the first n bytes of ``width``, for each n."""
-    kept = np.arange(width) < np.arange(width + 1)[:, np.newaxis]
-    return (kept * np.uint8(0xFF)).astype(np.uint8).view("<u8")
+    is_kept = np.arange(width) < np.arange(width + 1)[:, np.newaxis]
+    return (is_kept * np.uint8(0xFF)).astype(np.uint8).view(np.uint64)
 
 
-def _is_new(rows: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def _distinct(words: Words) -> tuple[Places, Places]:
+    """Where each distinct text is first, and the number of each text."""
+    hashes = hash_keys(words, seed=0)
+    order = np.argsort(hashes)
+    is_new = _is_new(hashes[order, np.newaxis])
+    if np.any(is_new != _is_new(words[order])):
+        # Two texts share a hash: somebody looked for such.
+        order = np.lexsort(words.T)
+        is_new = _is_new(words[order])
+    numbers = np.empty(len(order), dtype=np.int64)
+    numbers[order] = np.cumsum(is_new) - 1
+    return order[is_new], numbers
+
+
+def _is_new(rows: Words) -> NDArray[np.bool_]:
     """Which rows differ from the one before."""
     is_new = np.ones(len(rows), dtype=np.bool_)
     is_new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     return is_new
+
+
+def _decoded(words: Words, sizes: Places) -> list[str]:
+    """All texts at once, cut apart where they are strings."""
+    width = words.shape[1] * _WORD
+    padded = np.zeros((len(words), width + 1), dtype=np.uint8)
+    padded[:, :width] = words.view(np.uint8)
+    is_kept = np.arange(width + 1) <= sizes[:, np.newaxis]
+    return padded[is_kept].tobytes().decode().split("\0")[:-1]

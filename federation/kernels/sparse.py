@@ -98,8 +98,12 @@ class CountsBuilder:
     """Adds up pairs block by block."""
 
     def __init__(self) -> None:
-        self._keys: list[Int64Array] = []
-        self._counts: list[Int64Array] = []
+        # Sorted, no key twice.
+        self._keys = np.zeros(0, dtype=np.int64)
+        self._counts = np.zeros(0, dtype=np.int64)
+        # Not counted yet.
+        self._once: list[Int64Array] = []
+        self._often: list[tuple[Int64Array, Int64Array]] = []
         self._buffered = 0
 
     def add(
@@ -116,10 +120,14 @@ class CountsBuilder:
         """
         if len(rows) == 0:
             return
-        self._keys.append(rows << _COLUMN_BITS | columns)
-        self._counts.append(np.ones(len(rows), np.int64) if counts is None else counts)
-        self._buffered += len(rows)
-        if self._buffered > _BUFFERED_PAIRS:
+        keys = rows << _COLUMN_BITS | columns
+        if counts is None:
+            self._once.append(keys)
+        else:
+            self._often.append((keys, counts))
+        self._buffered += len(keys)
+        # As many as are counted already: each is then moved a few times in all.
+        if self._buffered > max(_BUFFERED_PAIRS, len(self._keys)):
             self._compact()
 
     def counts(
@@ -138,27 +146,42 @@ class CountsBuilder:
             Renumbered so that the names that occur are in alphabetical order.
         """
         self._compact()
-        keys, counts = self._keys[0], self._counts[0]
-        rows, new_row_names = _renumber(keys >> _COLUMN_BITS, row_names)
-        columns, new_column_names = _renumber(keys & _COLUMN_MASK, column_names)
-        order = np.lexsort((columns, rows))
+        rows, new_row_names = _renumber(self._keys >> _COLUMN_BITS, row_names)
+        columns, new_column_names = _renumber(self._keys & _COLUMN_MASK, column_names)
+        order = np.argsort(rows << _COLUMN_BITS | columns)
         return SparseCounts(
             rows=rows[order],
             columns=columns[order],
-            counts=counts[order],
+            counts=self._counts[order],
             row_names=new_row_names,
             column_names=new_column_names,
         )
 
     def _compact(self) -> None:
-        keys = np.concatenate([*self._keys, np.zeros(0, np.int64)])
-        counts = np.concatenate([*self._counts, np.zeros(0, np.int64)])
-        order = np.argsort(keys, kind="stable")
-        keys, counts = keys[order], counts[order]
-        starts = group_starts(keys)
-        self._keys = [keys[starts]]
-        self._counts = [np.add.reduceat(counts, starts) if len(starts) else counts]
-        self._buffered = 0
+        if self._once:
+            self._often.append(_counted(np.concatenate(self._once)))
+        if self._often:
+            parts = [(self._keys, self._counts), *self._often]
+            self._keys, self._counts = _added_up(
+                np.concatenate([keys for keys, _ in parts]),
+                np.concatenate([counts for _, counts in parts]),
+            )
+        self._once, self._often, self._buffered = [], [], 0
+
+
+def _counted(keys: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Distinct keys, sorted, and how often each occurs."""
+    keys = np.sort(keys)
+    starts = group_starts(keys)
+    return keys[starts], np.diff(starts, append=len(keys))
+
+
+def _added_up(keys: Int64Array, counts: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Distinct keys, sorted, and the sum of the counts of each."""
+    order = np.argsort(keys)
+    keys, counts = keys[order], counts[order]
+    starts = group_starts(keys)
+    return keys[starts], np.add.reduceat(counts, starts)
 
 
 def merge_counts(tables: Sequence[SparseCounts]) -> SparseCounts:
@@ -215,7 +238,8 @@ def _renumber(
 ) -> tuple[Int64Array, tuple[str, ...]]:
     if not names:
         return codes, ()
-    used = sorted((names[code], code) for code in np.unique(codes).tolist())
+    occurring = np.flatnonzero(np.bincount(codes, minlength=len(names)))
+    used = sorted((names[code], code) for code in occurring.tolist())
     table = np.zeros(len(names), dtype=np.int64)
     table[[code for _, code in used]] = np.arange(len(used))
     return table[codes], tuple(name for name, _ in used)
