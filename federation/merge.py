@@ -6,21 +6,26 @@ number, and the sums are the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from federation.collect import FirstReading, SecondReading
 from federation.kernels import (
     CONTENTS_PER_TV,
+    GENRE_PREFIX,
     Cells,
+    CellSums,
     ItemFilter,
     ItemHistory,
     Links,
     PairPlan,
     PublishableCells,
+    ShardHistory,
+    ShardNews,
     Trend,
+    TrendOrigin,
     find_trends,
     fit_cells,
     link_contents,
@@ -30,9 +35,16 @@ from federation.kernels import (
     merge_sums,
     plan_pairs,
     publishable_cells,
+    trace_trends,
 )
 from federation.kernels.clipping import Clipping
-from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResult
+from federation.result import (
+    ResultLinks,
+    ResultOrigin,
+    ResultPattern,
+    ResultTrend,
+    RoundResult,
+)
 
 if TYPE_CHECKING:
     from federation.kernels.noise import NoisePlan
@@ -78,6 +90,8 @@ class Outcome:
     #: Of names that so few can have used that they aren't counted, none.
     suppressed_trend_count: int = 0
     suppressed_link_count: int = 0
+    #: Complete too: the shards behind the history, by region.
+    shard_history: dict[tuple[str, int], ShardHistory] = field(default_factory=dict)
 
 
 def add_first(one: FirstReading, other: FirstReading) -> FirstReading:
@@ -145,12 +159,20 @@ def conclude(
     history: Mapping[tuple[str, str], ItemHistory],
     previous_trends: Sequence[Trend],
     thresholds: Thresholds,
+    shard_history: Mapping[tuple[str, int], ShardHistory] | None = None,
+    shards: Mapping[int, ShardNews] | None = None,
+    absent: Collection[int] = (),
 ) -> Outcome:
     """Turn the sums of all shards into what may be published.
 
-    ``previous_trends`` are kept for regions with nothing new to say; once no TV is
-    left, nothing is. In a round with noise all is made of what was ``released`` of the
+    ``previous_trends`` are kept for regions with nothing new to say, as long as enough
+    TVs of the fleet still name the item: one may have been forgotten. In a round with noise all is made of what was ``released`` of the
     sums; only what is held back is counted without noise, for operators.
+
+    ``shards`` is what each shard's TVs named, ``absent`` the installed shards that gave
+    nothing: without them no trend says where it comes from, and a missing shard may
+    look like a change. A round with noise uses neither: if a shard is absent, it judges
+    no trend at all.
     """
     counted, enough = reading, thresholds.min_devices
     noise = noise_plan(thresholds)
@@ -159,6 +181,8 @@ def conclude(
             raise ValueError("A round with noise goes on with what was released.")
         reading = released
         thresholds = replace(thresholds, min_devices=noise.least_count)
+        shards = None
+    is_judged = noise is None or not absent
     published = publishable_cells(
         reading.sums,
         min_sources=thresholds.min_sources,
@@ -167,10 +191,21 @@ def conclude(
     )
     trends = find_trends(
         reading.sums.region_items,
-        reading.sums.reporters(),
+        reading.sums.reporters() if is_judged else {},
         history=history,
-        previous=previous_trends if reading.sums.n_devices else (),
+        previous=_still_named(previous_trends, counted.sums, enough),
         decay=thresholds.trend_decay,
+        min_devices=thresholds.min_devices,
+        shard_history=shard_history if noise is None else None,
+        shards=shards,
+        absent=absent if shards else (),
+    )
+    listed = [*trends.trends, *trends.fading]
+    origins = trace_trends(
+        listed,
+        shards=shards or {},
+        batch_items=reading.sums.batch_items,
+        batch_reporters=reading.sums.batch_reporters,
         min_devices=thresholds.min_devices,
     )
     links = link_contents(reading.pairs, min_devices=thresholds.min_devices)
@@ -181,12 +216,27 @@ def conclude(
             links=_by_content(links),
             embeddings=published.embeddings,
             source_counts=published.source_count,
+            fading=_ranked(trends.fading),
+            origins=tuple(map(_origin, listed, origins)),
         ),
         history=trends.history,
+        shard_history=trends.shard_history,
         suppressed_count=int((counted.sums.devices > 0).sum()) - len(published),
         suppressed_trend_count=int((counted.sums.region_items.counts < enough).sum()),
         suppressed_link_count=int((counted.pairs.pairs.counts < enough).sum()),
     )
+
+
+def _still_named(
+    trends: Sequence[Trend], sums: CellSums, min_devices: int
+) -> list[Trend]:
+    """Trends of items that enough TVs have in their patterns, whether fresh or not."""
+    named = sums.content_devices.row_dict(0)
+    for column, count in zip(sums.genres.columns, sums.genres.counts, strict=True):
+        # In one cell: how many have a genre in any isn't counted.
+        genre = GENRE_PREFIX + sums.genres.column_names[column]
+        named[genre] = max(named.get(genre, 0), int(count))
+    return [trend for trend in trends if named.get(trend.item, 0) >= min_devices]
 
 
 def _patterns(
@@ -221,9 +271,25 @@ def _ranked(trends: Sequence[Trend]) -> tuple[ResultTrend, ...]:
             rate=round(trend.rate, DECIMAL_PLACES),
             usual_rate=round(trend.usual_rate, DECIMAL_PLACES),
             device_count=trend.device_count,
+            kind=trend.kind,
         )
         for region, of_region in groupby(trends, key=lambda trend: trend.region)
         for rank, trend in enumerate(of_region, start=1)
+    )
+
+
+def _origin(trend: Trend, origin: TrendOrigin) -> ResultOrigin:
+    shards, batches = origin.shards, origin.batches
+    return ResultOrigin(
+        course=tuple(round(rate, DECIMAL_PLACES) for rate in trend.course),
+        shard_ids=tuple(shard for shard, _ in shards.largest),
+        shard_shares=tuple(share for _, share in shards.largest),
+        batch_ids=tuple(batch for batch, _ in batches.largest),
+        batch_shares=tuple(share for _, share in batches.largest),
+        shard_concentration=shards.concentration,
+        batch_concentration=batches.concentration,
+        carrying_shard=shards.carried_by,
+        carrying_batch=batches.carried_by,
     )
 
 

@@ -320,11 +320,35 @@ class TrendHistory(models.Model):
     #: Decayed number of rounds in that mean, and of the TVs that reported in them.
     effective_rounds = models.FloatField()
     effective_reporters = models.FloatField()
+    #: Of its rates from round to round, beyond chance.
+    variance = models.FloatField(default=0.0)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["region", "item"], name="history_once_per_region_and_item"
+            ),
+        ]
+
+
+class TrendShardHistory(models.Model):
+    """Which shards the history of a region was made of."""
+
+    lives_on: ClassVar[LivesOn] = LivesOn.CONTROL
+
+    region = models.CharField(max_length=REGION_LENGTH)
+    #: Not a foreign key: the history outlives a shard that is removed.
+    shard = models.PositiveIntegerField()
+    #: Decayed number of its TVs that reported, and of rounds that did without it.
+    effective_reporters = models.FloatField()
+    missed_rounds = models.FloatField()
+    #: Whether the last round did.
+    is_away = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["region", "shard"], name="history_once_per_region_and_shard"
             ),
         ]
 
@@ -421,19 +445,47 @@ class GlobalPattern(models.Model):
 
 
 class Trend(models.Model):
-    """What more TVs of a region name than its own past explains."""
+    """What the TVs of a region name: more than its own past explains, less, or as ever.
+
+    Fading items are for operators; TVs are given the others.
+    """
 
     lives_on: ClassVar[LivesOn] = LivesOn.EVERYWHERE
+
+    class Kind(models.TextChoices):
+        #: It rises, and usually too few TVs name it to be shown.
+        NEW = "new", "New"
+        RISING = "rising", "Rising"
+        #: Merely popular: it fills the list below what rises.
+        STEADY = "steady", "Steady"
+        FADING = "fading", "Fading"
 
     version = models.PositiveBigIntegerField()
     region = models.CharField(max_length=REGION_LENGTH)
     item = models.CharField(max_length=ITEM_LENGTH)
-    #: 1 is the strongest of its region.
+    #: 1 is the strongest of its region; fading items are ranked apart.
     rank = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.STEADY)
     score = models.FloatField()  # 0 to 1
     rate = models.FloatField("share of reporting TVs")
     usual_rate = models.FloatField("usual share", help_text="Decayed mean so far.")
     device_count = models.PositiveIntegerField("TVs")
+
+    #: Its rates in the last rounds that listed it, oldest first.
+    course = ArrayField(models.FloatField(), default=list)
+    #: Where it comes from: at most five shards and batches, those with most of its TVs
+    #: first, each with its share of them at the same place. Fewer TVs than may be shown
+    #: are never told apart.
+    shard_ids = ArrayField(models.PositiveIntegerField(), default=list)
+    shard_shares = ArrayField(models.FloatField(), default=list)
+    batch_ids = ArrayField(models.PositiveBigIntegerField(), default=list)
+    batch_shares = ArrayField(models.FloatField(), default=list)
+    #: Sum of all squared shares; 1 if one has all, 0 if nothing is known.
+    shard_concentration = models.FloatField(default=0.0)
+    batch_concentration = models.FloatField(default=0.0)
+    #: The one that most of its TVs belong to, far more than its size explains.
+    carrying_shard = models.PositiveIntegerField(null=True, blank=True)
+    carrying_batch = models.PositiveBigIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["-version", "region", "rank"]

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.kernels import EMBEDDING_DIMENSIONS
+from federation.kernels import EMBEDDING_DIMENSIONS, Kind
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,22 @@ class ResultTrend:
     rate: float
     usual_rate: float
     device_count: int
+    kind: str = Kind.STEADY.value
+
+
+@dataclass(frozen=True)
+class ResultOrigin:
+    """Where a trend comes from, for operators: columns of ``Trend``."""
+
+    course: tuple[float, ...] = ()
+    shard_ids: tuple[int, ...] = ()
+    shard_shares: tuple[float, ...] = ()
+    batch_ids: tuple[int, ...] = ()
+    batch_shares: tuple[float, ...] = ()
+    shard_concentration: float = 0.0
+    batch_concentration: float = 0.0
+    carrying_shard: int | None = None
+    carrying_batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,11 @@ class RoundResult:
     source_counts: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(0, dtype=np.int64)
     )
+    #: Items that fade, for operators: TVs aren't given them.
+    fading: tuple[ResultTrend, ...] = ()
+    #: Of each trend, then of each fading item; empty if nothing is known. Not part of
+    #: the checksum either.
+    origins: tuple[ResultOrigin, ...] = ()
 
     @property
     def is_empty(self) -> bool:

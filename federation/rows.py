@@ -14,17 +14,23 @@ from django.db.backends.utils import CursorWrapper
 from numpy.typing import NDArray
 from psycopg import sql
 
-from federation.kernels import EMBEDDING_DIMENSIONS
+from federation.kernels import EMBEDDING_DIMENSIONS, Kind
 from federation.models import GlobalPattern, Link, Trend
-from federation.result import ResultLinks, ResultPattern, ResultTrend, RoundResult
+from federation.result import (
+    ResultLinks,
+    ResultOrigin,
+    ResultPattern,
+    ResultTrend,
+    RoundResult,
+)
 
 #: What pgvector sends before a vector's components: their number, and zero.
 _VECTOR_HEADER = struct.pack(">hh", EMBEDDING_DIMENSIONS, 0)
 
-Part = TypeVar("Part", ResultPattern, ResultTrend, ResultLinks)
+Part = TypeVar("Part", ResultPattern, ResultTrend, ResultOrigin, ResultLinks)
 
 # Each column with the type it is copied as; ``bytea`` passes bytes through. Trends have
-# the order of ``ResultTrend``.
+# the order of ``ResultTrend``, then that of ``ResultOrigin``.
 _PATTERN_COLUMNS = {
     "version": "int8",
     "cell": "int4",
@@ -50,6 +56,16 @@ _TREND_COLUMNS = {
     "rate": "float8",
     "usual_rate": "float8",
     "device_count": "int4",
+    "kind": "varchar",
+    "course": "float8[]",
+    "shard_ids": "int4[]",
+    "shard_shares": "float8[]",
+    "batch_ids": "int8[]",
+    "batch_shares": "float8[]",
+    "shard_concentration": "float8",
+    "batch_concentration": "float8",
+    "carrying_shard": "int4",
+    "carrying_batch": "int8",
 }
 _LINK_COLUMNS = {
     "version": "int8",
@@ -72,7 +88,7 @@ def write_result(alias: str, version: int, result: RoundResult) -> None:
             cursor,
             Trend._meta.db_table,
             _TREND_COLUMNS,
-            ((version, *astuple(trend)) for trend in result.trends),
+            _trend_rows(version, result),
         )
         copy_in(
             cursor,
@@ -98,11 +114,15 @@ def read_result(alias: str, version: int) -> RoundResult:
         links = _copy_out(cursor, Link._meta.db_table, _LINK_COLUMNS, version)
     # Sorted here, by code points: the database would follow its collation.
     patterns.sort(key=itemgetter("cell"))
-    trends.sort(key=itemgetter("region", "rank"))
+    trends.sort(
+        key=lambda row: (row["kind"] == Kind.FADING, row["region"], row["rank"])
+    )
     links.sort(key=itemgetter("content_id"))
     return RoundResult(
         patterns=tuple(_as(ResultPattern, row) for row in patterns),
-        trends=tuple(_as(ResultTrend, row) for row in trends),
+        trends=tuple(_as(ResultTrend, row) for row in trends if not _is_fading(row)),
+        fading=tuple(_as(ResultTrend, row) for row in trends if _is_fading(row)),
+        origins=tuple(_as(ResultOrigin, row) for row in trends),
         links=tuple(_as(ResultLinks, row) for row in links),
         embeddings=_as_matrix([row["embedding"] for row in patterns]),
         source_counts=np.array([row["source_count"] for row in patterns], np.int64),
@@ -129,6 +149,18 @@ def _pattern_rows(version: int, result: RoundResult) -> Iterator[tuple[Any, ...]
             list(row.genre_hints),
             list(row.content_ids),
         )
+
+
+def _is_fading(row: dict[str, Any]) -> bool:
+    return bool(row["kind"] == Kind.FADING)
+
+
+def _trend_rows(version: int, result: RoundResult) -> Iterator[tuple[Any, ...]]:
+    trends = (*result.trends, *result.fading)
+    origins = result.origins or (ResultOrigin(),) * len(trends)
+    for trend, origin in zip(trends, origins, strict=True):
+        told = (list(v) if isinstance(v, tuple) else v for v in astuple(origin))
+        yield (version, *astuple(trend), *told)
 
 
 def _as(kind: type[Part], row: dict[str, Any]) -> Part:

@@ -76,6 +76,7 @@ from .blocks import (
     pattern_keys,
 )
 from .cells import Cells, nearest_cell_rows, no_cells
+from .composition import ShardHistory
 from .errors import KernelInputError
 from .fitting import SAMPLE_CAPACITY, fit_cells
 from .items import (
@@ -97,15 +98,17 @@ from .links import (
     merge_pairs,
     plan_pairs,
 )
+from .origins import TrendOrigin, trace_trends
 from .publishable import PublishableCells, publishable_cells
 from .sampling import LARGEST_HASH, PatternSample, PatternSampler, merge_samples
+from .season import ItemHistory, Kind
 from .similar import SIMILAR_CELLS, heaviest_cells, nearest_cells
 from .sparse import SparseCounts
 from .sums import CellCollector, CellSums, merge_sums
 from .trends import (
     GLOBAL_REGION,
     TRENDS_PER_REGION,
-    ItemHistory,
+    ShardNews,
     Trend,
     TrendOutcome,
     find_trends,
@@ -129,6 +132,7 @@ __all__ = [
     "ItemFilter",
     "ItemHistory",
     "KernelInputError",
+    "Kind",
     "Links",
     "PairCollector",
     "PairCounts",
@@ -137,8 +141,11 @@ __all__ = [
     "PatternSample",
     "PatternSampler",
     "PublishableCells",
+    "ShardHistory",
+    "ShardNews",
     "SparseCounts",
     "Trend",
+    "TrendOrigin",
     "TrendOutcome",
     "concatenate_blocks",
     "find_trends",
@@ -156,4 +163,5 @@ __all__ = [
     "plan_pairs",
     "publishable_cells",
     "step_cells",
+    "trace_trends",
 ]

@@ -15,6 +15,7 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 Int8Array: TypeAlias = npt.NDArray[np.int8]
 Int16Array: TypeAlias = npt.NDArray[np.int16]
 Int64Array: TypeAlias = npt.NDArray[np.int64]
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 UInt64Array: TypeAlias = npt.NDArray[np.uint64]
 
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import BoolArray, Int64Array, UInt64Array, flatten, group_starts
+from .arrays import (
+    BoolArray,
+    Int64Array,
+    UInt8Array,
+    UInt64Array,
+    flatten,
+    group_starts,
+)
 from .blocks import PatternBlock, device_keys
 from .errors import KernelInputError
 from .sampling import hash_keys, hash_text
@@ -28,6 +35,9 @@ _N_BUCKETS = 1 << 22
 
 # A TV that names more items has some of them chosen by hash.
 _ITEMS_PER_DEVICE = 256
+
+# Where an item's TVs come from is learned from so many of them, as a power of two.
+_TRACED_MAGNITUDE = 12
 
 # Hashes of names are remembered for this many names; then the memory is cleared.
 _REMEMBERED_NAMES = 1 << 18
@@ -80,6 +90,27 @@ class ItemFilter:
     seed: int
     #: One flag a bucket.
     is_open: BoolArray
+    #: How many TVs may have used a name of the bucket, as a power of two, rounded up;
+    #: 0 where it isn't open.
+    magnitudes: UInt8Array
+
+    def traced_up_to(self, item: str) -> int:
+        """The largest keyed hash of a TV whose batch is noted for naming an item.
+
+        Parameters
+        ----------
+        item : str
+            A content id, or ``genre:<name>``.
+
+        Returns
+        -------
+        int
+            Up to 2**64 - 1. Of all TVs that name it, about 2,048 to 4,096 are noted,
+            and all where there are no more: the same ones wherever they are stored.
+        """
+        bucket = hash_text(item, seed=self.seed) & (_N_BUCKETS - 1)
+        surplus = int(self.magnitudes[bucket]) - _TRACED_MAGNITUDE
+        return (1 << (64 - max(surplus, 0))) - 1
 
     def allows_content(self, content_id: str) -> bool:
         """Whether a content may have enough TVs behind it.
@@ -139,7 +170,10 @@ class ItemCensus:
         ItemFilter
             Allows every name with that many TVs, and few others.
         """
-        return ItemFilter(seed=self.seed, is_open=self.buckets >= min_devices)
+        is_open = self.buckets >= min_devices
+        magnitudes = np.zeros(_N_BUCKETS, dtype=np.uint8)
+        magnitudes[is_open] = _magnitudes(self.buckets[is_open])
+        return ItemFilter(seed=self.seed, is_open=is_open, magnitudes=magnitudes)
 
 
 class ItemCounter:
@@ -246,6 +280,12 @@ def merge_censuses(censuses: Sequence[ItemCensus]) -> ItemCensus:
         buckets=buckets,
         n_content_pairs=sum(census.n_content_pairs for census in censuses),
     )
+
+
+def _magnitudes(counts: Int64Array) -> UInt8Array:
+    """The powers of two that counts are at most, exactly: no logarithm is."""
+    powers = np.int64(1) << np.arange(63, dtype=np.int64)
+    return np.searchsorted(powers, counts).astype(np.uint8)
 
 
 def distinct_pairs(

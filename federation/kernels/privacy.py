@@ -80,6 +80,8 @@ def release(
         region_items=_of_reporters(tables["region_items"], reporters),
         region_reporters=reporters,
         content_devices=CountsBuilder().counts(),
+        batch_items=CountsBuilder().counts(),
+        batch_reporters=CountsBuilder().counts(),
     )
     return released, PairCounts(
         contents=tables["paired"], pairs=_of_contents(tables["pairs"], tables["paired"])

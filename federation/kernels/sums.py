@@ -12,6 +12,7 @@ from .arrays import BoolArray, Float32Array, Int64Array, distinct, group_starts
 from .blocks import EMBEDDING_DIMENSIONS, N_CONTEXT_CODES, PatternBlock
 from .errors import KernelInputError
 from .items import GENRE_PREFIX, ItemFilter, Vocabulary
+from .origins import OriginCounter
 from .names import NameLists
 from .quantise import (
     CodedCentroids,
@@ -79,6 +80,11 @@ class CellSums:
     region_items: SparseCounts
     #: Distinct TVs with a fresh pattern by (region, 0), rows named.
     region_reporters: SparseCounts
+    #: Distinct TVs by (region and enrolment batch, item), both named, fresh patterns
+    #: only; of popular items a sample, see ``ItemFilter.traced_up_to``.
+    batch_items: SparseCounts
+    #: Distinct TVs with a fresh pattern by (region and enrolment batch, 0), rows named.
+    batch_reporters: SparseCounts
     #: Distinct TVs by (0, content), columns named, whether fresh or not.
     content_devices: SparseCounts
 
@@ -147,6 +153,7 @@ class CellCollector:
         self._region_contents = CountsBuilder()
         self._region_genres = CountsBuilder()
         self._region_reporters = CountsBuilder()
+        self._origins = OriginCounter(item_filter)
         self._content_devices = CountsBuilder()
 
     def add(self, block: PatternBlock) -> Int64Array:
@@ -225,6 +232,16 @@ class CellCollector:
             content_devices=self._content_devices.counts(
                 column_names=self._contents.names
             ),
+            batch_items=merge_counts(
+                [
+                    self._origins.items(self._regions.names, vocabulary.names, prefix)
+                    for vocabulary, prefix in (
+                        (self._contents, ""),
+                        (self._genres, GENRE_PREFIX),
+                    )
+                ]
+            ),
+            batch_reporters=self._origins.reporters(self._regions.names),
         )
 
     def _add_sums(
@@ -304,12 +321,14 @@ class CellCollector:
         device = block.device_index
         reporting = np.unique(device[block.is_fresh])
         self._region_reporters.add(regions[reporting], np.zeros_like(reporting))
-        for names, builder in (
-            (contents, self._region_contents),
-            (genres, self._region_genres),
+        self._origins.start_block(block, regions, reporting)
+        for names, builder, vocabulary, prefix in (
+            (contents, self._region_contents, self._contents, ""),
+            (genres, self._region_genres, self._genres, GENRE_PREFIX),
         ):
             owners, numbers = names.where(block.is_fresh).distinct(device)
             builder.add(regions[owners], numbers)
+            self._origins.add(owners, numbers, vocabulary.names, prefix)
         _, numbers = contents.distinct(device)
         self._content_devices.add(np.zeros_like(numbers), numbers)
 

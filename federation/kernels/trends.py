@@ -1,4 +1,4 @@
-"""What is rising, region by region.
+"""What is new, rising or fading, region by region.
 
 Popular is not trending: an item is held against its own decayed history, in shares of
 the TVs that reported, so that neither its size nor a shard that did not answer counts.
@@ -6,30 +6,27 @@ the TVs that reported, so that neither its size nor a shard that did not answer 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from .composition import Composition, ShardHistories, ShardHistory, without_removed
 from .errors import KernelInputError
+from .season import STEADY_SCORE, ItemHistory, Kind, Season
 from .sparse import SparseCounts
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 #: The region of all TVs together.
 GLOBAL_REGION = "global"
 
-#: How many trends a region gets.
+#: How many items a region's TVs get, and how many more operators are shown as fading.
 TRENDS_PER_REGION = 50
+FADING_PER_REGION = 20
 
-# Steady items score at most this, rising ones at least: the list is never empty in a
-# quiet hour, and what is merely popular never stands above what rises.
-_STEADY_SCORE = 0.25
-
-# A rise is told from noise at three standard errors...
-_RISE_ERRORS = 3.0
-# ...where usual rates are also granted this relative wobble from round to round.
-_USUAL_WOBBLE = 0.1
-
-# Histories of items this rare are forgotten: below one TV in a hundred thousand.
-_FORGOTTEN_RATE = 1e-5
+#: Rates of so many rounds are remembered with an item that stays in the list.
+COURSE_LENGTH = 24
 
 
 @dataclass(frozen=True)
@@ -39,24 +36,26 @@ class Trend:
     region: str
     #: A content id, or ``genre:<name>``.
     item: str
-    #: 0 to 1; above 0.25 it rises, below it is steady.
+    #: 0 to 1; above 0.25 it is new, rises or fades, below it is steady.
     score: float
     #: Share of the reporting TVs that named it, now and usually.
     rate: float
     usual_rate: float
-    #: Distinct TVs that named it this round.
+    #: Distinct TVs that named it this round; 0 for fading items that too few named.
     device_count: int
+    kind: str = Kind.STEADY.value
+    #: Its rates in the rounds since it came into the list, the last 24, oldest first.
+    course: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
-class ItemHistory:
-    """The decayed mean of an item's past rates in a region."""
+class ShardNews:
+    """What one shard's TVs named this round, kept apart from the sums."""
 
-    mean_rate: float
-    #: How many rounds the mean stands for, the last counting one...
-    effective_rounds: float
-    #: ...and how many TVs that reported in them, those of older rounds counting less.
-    effective_reporters: float
+    #: Distinct TVs by (region, item): ``CellSums.region_items`` of the shard.
+    region_items: SparseCounts
+    #: TVs with a fresh pattern by region: ``CellSums.reporters()`` of the shard.
+    reporters: Mapping[str, int]
 
 
 #: By region and item. An item without an entry was never seen in its region.
@@ -67,10 +66,13 @@ TrendHistory = Mapping[tuple[str, str], ItemHistory]
 class TrendOutcome:
     """The trends of a round and the history the next one is held against."""
 
-    #: By region in alphabetical order, then by score, highest first.
+    #: What TVs are given. By region in alphabetical order, the highest score first.
     trends: list[Trend]
-    #: Complete: entries that are not here are forgotten.
+    #: What operators see beside it: TVs have no use for what others turn away from.
+    fading: list[Trend]
+    #: Both complete: entries that are not here are forgotten.
     history: dict[tuple[str, str], ItemHistory]
+    shard_history: dict[tuple[str, int], ShardHistory]
 
 
 def find_trends(
@@ -82,8 +84,11 @@ def find_trends(
     decay: float,
     min_devices: int,
     per_region: int = TRENDS_PER_REGION,
+    shard_history: ShardHistories | None = None,
+    shards: Mapping[int, ShardNews] | None = None,
+    absent: Collection[int] = (),
 ) -> TrendOutcome:
-    """Score what TVs named this round against what they usually name.
+    """Hold what TVs named this round against what they usually name.
 
     Parameters
     ----------
@@ -92,7 +97,7 @@ def find_trends(
     reporters : mapping of str to int
         TVs with a fresh pattern by region: ``CellSums.reporters()``. All of them
         together are the region ``global``, in which TVs of no other region count too.
-    history : mapping of (region, item) to ItemHistory
+    history, shard_history : mappings
         What the last round returned; empty for the first round.
     previous : sequence of Trend, optional
         The trends of the last round, kept for regions where hardly anybody reported.
@@ -103,6 +108,11 @@ def find_trends(
         missing in ``region_items``.
     per_region : int, default 50
         How many trends a region gets at most.
+    shards : mapping of int to ShardNews, optional
+        The parts that ``region_items`` is the sum of. Without them no shard is ever
+        missing.
+    absent : collection of int
+        Installed shards that gave nothing to this round.
 
     Returns
     -------
@@ -116,182 +126,149 @@ def find_trends(
 
     Notes
     -----
-    With n reporting TVs of which a share r named the item, and a usual rate m that
-    stands for e rounds in which N = w n TVs reported, the expected rate is ``u = m f``;
-    f, the weighted median of r / m over the region's items, takes out rounds in which
-    TVs report more than usual. It is at least 1: where TVs report less, or others than
-    usual, nothing is called rising that isn't above its own past. An item may have gone
-    unseen at ``(min_devices - 1) e / N``, which m is taken to be at least: a fleet that
-    has grown sees much that isn't new.
-
-    An item rises if ``r - u > 3 sqrt(p (1 - p) (1 + 1/w) / n + (0.1 u)^2)`` with
-    ``p = (r + w u + 1/n) / (1 + w)``. Its score is then ``1/4 + 3/4 (1 - exp(-d))``,
-    d being the square root of the divergence ``r ln(r/v) + (1-r) ln((1-r)/(1-v))`` of
-    its rate from ``v = u + 1/n``: a large change of a small rate and a change of a
-    large one both show. Any other item scores ``r / 4``.
+    How an item of one region is judged: :class:`~federation.kernels.season.Season`;
+    what a missing shard may explain: :class:`~federation.kernels.composition.\
+Composition`. The news of a shard that missed the last round are those of several
+    rounds, so it counts from the next one on: in its first round back it is as absent.
 
     A trend of the last round that n reporting TVs would not show at its rate then,
     ``r n < min_devices``, stays with its score times the decay, 1/4 at most: a short
-    round empties no list, and nothing it keeps stands above what rises.
+    round empties no list, and nothing it keeps stands above what rises. A region with
+    fewer reporters than could be shown keeps its history and its trends, and one that
+    always has so few gets neither.
 
-    In a region's first round everything is new; items score their rate, so that the
-    first list is the most popular.
-
-    The history moves to ``(decay N m + n r) / (decay N + n)`` over ``decay N + n`` TVs
-    and ``decay e + 1`` rounds: a round of few TVs says little. A region with fewer
-    reporters than could be shown keeps its history and its trends, and one that always
-    has so few gets neither.
+    In a region's first round there is nothing to hold items against: all are steady.
+    Steady items score their rate then and less later, and fill the list below what is
+    new and what rises, the most popular first: a TV that knows nothing begins there.
     """
     if not 0 < decay < 1:
         raise KernelInputError(f"The decay is {decay}; expected between 0 and 1.")
+    present = dict(shards or {})
+    shard_history = shard_history or {}
+    returning = {
+        shard
+        for (_, shard), each in shard_history.items()
+        if each.is_away and shard in present
+    }
     counts = _counts_by_region(region_items)
-    totals = {region: n for region, n in reporters.items() if region != GLOBAL_REGION}
-    totals[GLOBAL_REGION] = sum(reporters.values())
-    histories = _histories_by_region(history)
-    kept = _trends_by_region(
-        trend for trend in previous if trend.device_count >= min_devices
-    )
+    totals = _with_global(reporters)
+    for shard in returning:
+        news = present.pop(shard)
+        _take_away(counts, totals, news)
 
     trends: list[Trend] = []
+    fading: list[Trend] = []
     next_history: dict[tuple[str, str], ItemHistory] = {}
+    next_shards: dict[tuple[str, int], ShardHistory] = {}
+    histories, shard_histories = _by_region(history), _by_region(shard_history)
+    by_shard = {shard: _with_global(each.reporters) for shard, each in present.items()}
+    kept = _trends_by_region(
+        trend
+        for trend in previous
+        if trend.device_count >= min_devices and trend.kind != Kind.FADING
+    )
+    courses = {(trend.region, trend.item): trend.course for trend in previous}
     for region in sorted({*totals, *histories, *kept}):
-        past = histories.get(region, {})
+        past, past_shards = histories.get(region, {}), shard_histories.get(region, {})
         n_reporters = totals.get(region, 0)
         if n_reporters < max(min_devices, 1):
             trends += kept.get(region, [])
             next_history |= {(region, item): past[item] for item in sorted(past)}
+            next_shards |= {
+                (region, shard): replace(each, is_away=each.is_away and shard in absent)
+                for shard, each in past_shards.items()
+            }
             continue
-        season = _Season(
-            region, counts.get(region, {}), n_reporters, past, min_devices=min_devices
+        rounds = max((each.effective_rounds for each in past.values()), default=0.0)
+        composition = Composition(
+            past_shards,
+            {shard: each.get(region, 0) for shard, each in by_shard.items()},
+            {*absent, *returning},
+            rounds=rounds,
         )
-        found = season.trends()
-        found += season.unjudged(kept.get(region, []), decay=decay)
-        trends += sorted(found, key=_strongest_first)[:per_region]
-        next_history |= season.next_history(decay)
-    return TrendOutcome(trends=trends, history=next_history)
-
-
-class _Season:
-    """One region in one round."""
-
-    def __init__(
-        self,
-        region: str,
-        device_counts: Mapping[str, int],
-        n_reporters: int,
-        past: Mapping[str, ItemHistory],
-        *,
-        min_devices: int,
-    ) -> None:
-        self._region = region
-        self._device_counts = device_counts
-        self._n = n_reporters
-        self._past = past
-        self._min_devices = min_devices
-        # An item that was never seen was unseen as long as the region is known.
-        known = past.values()
-        self._rounds = max((each.effective_rounds for each in known), default=0)
-        self._reporters = max((each.effective_reporters for each in known), default=0)
-        self._unseen_rate = self._rate_that_goes_unseen()
-        self._volume = self._volume_against_usual()
-
-    def trends(self) -> list[Trend]:
-        return [
-            self._trend(item, count)
-            for item, count in self._device_counts.items()
-            if count >= self._min_devices
+        season = Season(
+            counts.get(region, {}),
+            n_reporters,
+            past,
+            composition=composition,
+            min_devices=min_devices,
+        )
+        found = [
+            _trend(region, season, item)
+            for item in sorted({*counts.get(region, {}), *past})
         ]
-
-    def unjudged(self, previous: Iterable[Trend], *, decay: float) -> list[Trend]:
-        """Keep what too few TVs reported to expect to see it: no news isn't a fall."""
-        return [
-            replace(each, score=round(min(decay * each.score, _STEADY_SCORE), 6))
-            for each in previous
-            if self._device_counts.get(each.item, 0) < self._min_devices
-            and each.rate * self._n < self._min_devices
+        risen = [
+            trend
+            for trend in found
+            if trend.kind != Kind.FADING and trend.device_count >= min_devices
         ]
+        risen += _unjudged(kept.get(region, []), season, decay=decay)
+        fallen = [trend for trend in found if trend.kind == Kind.FADING]
+        trends += _with_courses(_strongest(risen)[:per_region], courses)
+        fading += _with_courses(_strongest(fallen)[:FADING_PER_REGION], courses)
+        next_history |= {
+            (region, item): each for item, each in season.next_history(decay).items()
+        }
+        next_shards |= {
+            (region, shard): replace(each, is_away=shard in absent)
+            for shard, each in without_removed(
+                composition.next_history(decay), installed={*absent, *(shards or {})}
+            ).items()
+        }
+    return TrendOutcome(trends, fading, next_history, next_shards)
 
-    def next_history(self, decay: float) -> dict[tuple[str, str], ItemHistory]:
-        carried = decay * self._reporters
-        rounds, reporters = decay * self._rounds + 1, carried + self._n
-        moved = {}
-        for item in sorted({*self._past, *self._device_counts}):
-            named = carried * self._usual_rate(item) + self._device_counts.get(item, 0)
-            if named >= _FORGOTTEN_RATE * reporters:
-                history = ItemHistory(named / reporters, rounds, reporters)
-                moved[(self._region, item)] = history
-        return moved
 
-    def _trend(self, item: str, device_count: int) -> Trend:
-        rate = self._rate(item)
-        usual_rate = self._usual_rate(item)
-        return Trend(
-            region=self._region,
-            item=item,
-            score=round(self._score(rate, self._expected_rate(usual_rate)), 6),
-            rate=rate,
-            usual_rate=usual_rate,
-            device_count=device_count,
+def _trend(region: str, season: Season, item: str) -> Trend:
+    judged = season.judge(item)
+    return Trend(
+        region=region,
+        item=item,
+        score=round(judged.score, 6),
+        rate=judged.rate,
+        usual_rate=judged.usual_rate,
+        device_count=judged.device_count,
+        kind=judged.kind.value,
+    )
+
+
+def _unjudged(
+    previous: Iterable[Trend], season: Season, *, decay: float
+) -> list[Trend]:
+    """Keep what too few TVs reported to expect to see it: no news isn't a fall."""
+    return [
+        replace(
+            each,
+            score=round(min(decay * each.score, STEADY_SCORE), 6),
+            kind=Kind.STEADY.value,
         )
+        for each in previous
+        if season.cannot_tell(each.item, each.rate)
+    ]
 
-    def _score(self, rate: float, expected: float) -> float:
-        if self._reporters == 0:
-            return rate
-        if not self._rises(rate, expected):
-            return _STEADY_SCORE * rate
-        floor = min(expected + 1 / self._n, 1.0)
-        strength = math.sqrt(max(_divergence(rate, floor), 0.0))
-        return _STEADY_SCORE + (1 - _STEADY_SCORE) * (1 - math.exp(-strength))
 
-    def _rises(self, rate: float, expected: float) -> bool:
-        weight = self._reporters / self._n
-        pooled = min((rate + weight * expected + 1 / self._n) / (1 + weight), 1.0)
-        chance = pooled * (1 - pooled) * (1 + 1 / weight) / self._n
-        error = math.sqrt(chance + (_USUAL_WOBBLE * expected) ** 2)
-        return rate - expected > _RISE_ERRORS * error
-
-    def _expected_rate(self, usual_rate: float) -> float:
-        return min(max(usual_rate, self._unseen_rate) * self._volume, 1.0)
-
-    def _rate_that_goes_unseen(self) -> float:
-        """The most an item can have had without being counted or remembered."""
-        if self._reporters == 0:
-            return 0.0
-        uncounted = (self._min_devices - 1) * self._rounds / self._reporters
-        return max(uncounted, _FORGOTTEN_RATE)
-
-    def _volume_against_usual(self) -> float:
-        """Weighted median over the usual items of rate now / usual rate, from 1."""
-        ratios = sorted(
-            (self._rate(item) / each.mean_rate, each.mean_rate)
-            for item, each in self._past.items()
-            if each.mean_rate > 0
+def _with_courses(
+    trends: Iterable[Trend], courses: Mapping[tuple[str, str], tuple[float, ...]]
+) -> list[Trend]:
+    return [
+        replace(
+            trend,
+            course=(*courses.get((trend.region, trend.item), ()), trend.rate)[
+                -COURSE_LENGTH:
+            ],
         )
-        half = math.fsum(weight for _, weight in ratios) / 2
-        reached = 0.0
-        for ratio, weight in ratios:
-            reached += weight
-            if reached >= half:
-                return max(1.0, ratio)
-        return 1.0
-
-    def _rate(self, item: str) -> float:
-        return self._device_counts.get(item, 0) / self._n
-
-    def _usual_rate(self, item: str) -> float:
-        return self._past[item].mean_rate if item in self._past else 0.0
+        for trend in trends
+    ]
 
 
-def _strongest_first(trend: Trend) -> tuple[float, int, str]:
-    return (-trend.score, -trend.device_count, trend.item)
+def _strongest(trends: Iterable[Trend]) -> list[Trend]:
+    return sorted(
+        trends, key=lambda trend: (-trend.score, -trend.device_count, trend.item)
+    )
 
 
-def _divergence(rate: float, expected: float) -> float:
-    """Kullback-Leibler divergence of two coins, in nats."""
-    divergence = rate * math.log(rate / expected) if rate > 0 else 0.0
-    if rate < 1 and expected < 1:
-        divergence += (1 - rate) * math.log((1 - rate) / (1 - expected))
-    return divergence
+def _with_global(reporters: Mapping[str, int]) -> dict[str, int]:
+    totals = {region: n for region, n in reporters.items() if region != GLOBAL_REGION}
+    return totals | {GLOBAL_REGION: sum(reporters.values())}
 
 
 def _counts_by_region(region_items: SparseCounts) -> dict[str, dict[str, int]]:
@@ -307,10 +284,25 @@ def _counts_by_region(region_items: SparseCounts) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _histories_by_region(history: TrendHistory) -> dict[str, dict[str, ItemHistory]]:
-    regions: dict[str, dict[str, ItemHistory]] = {}
-    for (region, item), each in history.items():
-        regions.setdefault(region, {})[item] = each
+def _take_away(
+    counts: dict[str, dict[str, int]], totals: dict[str, int], news: ShardNews
+) -> None:
+    """Leave out what one shard gave."""
+    for region, n_reporters in _with_global(news.reporters).items():
+        totals[region] = max(totals.get(region, 0) - n_reporters, 0)
+    for region, of_shard in _counts_by_region(news.region_items).items():
+        of_region = counts.setdefault(region, {})
+        for item, count in of_shard.items():
+            of_region[item] = of_region.get(item, 0) - count
+        counts[region] = {item: n for item, n in of_region.items() if n > 0}
+
+
+def _by_region(
+    histories: Mapping[tuple[str, Key], Value],
+) -> dict[str, dict[Key, Value]]:
+    regions: dict[str, dict[Key, Value]] = {}
+    for (region, key), each in histories.items():
+        regions.setdefault(region, {})[key] = each
     return regions
 
 

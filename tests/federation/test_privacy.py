@@ -267,4 +267,6 @@ def test_all_that_is_given_out_is_recounted():
     assert {field.name for field in fields(RoundResult)} == {
         *("patterns", "trends", "links"),
         *("embeddings", "source_counts"),
+        # For operators only.
+        *("fading", "origins"),
     }

@@ -251,6 +251,7 @@ def test_nothing_is_passed_on_that_no_noise_is_on():
     }
     of_sums = {"vectors", "weights", "successes"}
     emptied = {"n_patterns", "heaviest", "content_devices"}
+    emptied |= {"batch_items", "batch_reporters"}
 
     assert {field.name for field in fields(CellSums)} == (
         of_counts | of_sums | emptied | {"sources"}
@@ -267,6 +268,7 @@ def test_what_is_not_measured_is_empty(rng):
     assert released.n_patterns == 0
     assert not released.heaviest.any()
     assert len(released.content_devices) == 0
+    assert len(released.batch_items) == len(released.batch_reporters) == 0
     assert isinstance(released.content_devices, SparseCounts)
 
 
