@@ -166,8 +166,10 @@ def conclude(
     """Turn the sums of all shards into what may be published.
 
     ``previous_trends`` are kept for regions with nothing new to say, as long as enough
-    TVs of the fleet still name the item: one may have been forgotten. In a round with noise all is made of what was ``released`` of the
-    sums; only what is held back is counted without noise, for operators.
+    TVs of the fleet still name the item: one may have been forgotten.
+
+    In a round with noise all is made of what was ``released`` of the sums; only what is
+    held back is counted without noise, for operators.
 
     ``shards`` is what each shard's TVs named, ``absent`` the installed shards that gave
     nothing: without them no trend says where it comes from, and a missing shard may
@@ -183,6 +185,10 @@ def conclude(
         thresholds = replace(thresholds, min_devices=noise.least_count)
         shards = None
     is_judged = noise is None or not absent
+    # What was released once tells no more if it is told again.
+    kept = previous_trends
+    if noise is None:
+        kept = _still_named(previous_trends, counted.sums, enough)
     published = publishable_cells(
         reading.sums,
         min_sources=thresholds.min_sources,
@@ -193,7 +199,7 @@ def conclude(
         reading.sums.region_items,
         reading.sums.reporters() if is_judged else {},
         history=history,
-        previous=_still_named(previous_trends, counted.sums, enough),
+        previous=kept,
         decay=thresholds.trend_decay,
         min_devices=thresholds.min_devices,
         shard_history=shard_history if noise is None else None,

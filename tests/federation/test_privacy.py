@@ -107,7 +107,7 @@ thresholds = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(fleet=fleets(), limits=thresholds)
 def test_enough_tvs_stand_behind_whatever_is_given_out(fleet, limits):
     cells, history, trends = no_cells(), {}, []
@@ -134,7 +134,7 @@ def test_enough_tvs_stand_behind_whatever_is_given_out(fleet, limits):
         ]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(fleet=fleets(), limits=thresholds, epsilon=st.sampled_from([2.0, 20.0, 100.0]))
 def test_enough_tvs_stand_behind_whatever_noise_lets_through(fleet, limits, epsilon):
     """Ten times as many TVs, for noise would hide all of the few."""
