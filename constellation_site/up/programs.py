@@ -42,12 +42,11 @@ def observer(options: Options) -> Program:
     return _manage("observer", "observe", "--metrics-addr", options.metrics_address)
 
 
-def federation(options: Options) -> Program:
-    seconds = str(options.federation_interval_seconds)
+def federation() -> Program:
     # Its counters reach Prometheus through the observer, like those of the web
     # processes; its own door is left to chance, where nobody is in the way.
     own_metrics = ("--metrics-addr", "127.0.0.1:0")
-    return _manage("federation", "federate", "--interval", seconds, *own_metrics)
+    return _manage("federation", "worker", "--beat", *own_metrics)
 
 
 def first_round() -> Program:

@@ -81,7 +81,7 @@ class House:
         self._start_serving()
         if self._options.is_demo:
             self._play_in()
-        self._supervisor.keep(programs.federation(self._options))
+        self._supervisor.keep(programs.federation())
         if self._options.is_demo:
             self._supervisor.keep(programs.fleet(self._options))
         seconds = time.monotonic() - began_at
