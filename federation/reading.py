@@ -87,7 +87,12 @@ class Reading:
     def outcome(self) -> Outcome:
         plan = self.plan
         outcome = self._run.kept(OUTCOME, Outcome, lambda: self._concluded(plan))
-        self._run.note(outcome.result, suppressed_count=outcome.suppressed_count)
+        self._run.note(
+            outcome.result,
+            suppressed_count=outcome.suppressed_count,
+            suppressed_trend_count=outcome.suppressed_trend_count,
+            suppressed_link_count=outcome.suppressed_link_count,
+        )
         self._refuse_nothing(outcome)
         return outcome
 

@@ -22,6 +22,8 @@ class RoundReport:
     trend_count: int
     link_count: int
     suppressed_count: int
+    suppressed_trend_count: int
+    suppressed_link_count: int
     checksum: str
     shards: tuple[RoundShard, ...]
     seconds: float
@@ -45,6 +47,8 @@ class RoundReport:
             trend_count=told.trend_count,
             link_count=told.link_count,
             suppressed_count=told.suppressed_count,
+            suppressed_trend_count=told.suppressed_trend_count,
+            suppressed_link_count=told.suppressed_link_count,
             checksum=told.checksum,
             shards=tuple(shards),
             seconds=round(seconds, 3),
@@ -83,6 +87,8 @@ class RoundReport:
             "patterns_aggregated": self.pattern_count,
             "trends_detected": self.trend_count,
             "patterns_suppressed": self.suppressed_count,
+            "trends_suppressed": self.suppressed_trend_count,
+            "links_suppressed": self.suppressed_link_count,
             "checksum": self.checksum,
             "shards": [
                 {

@@ -158,14 +158,14 @@ class Run:
                     hands.give(claimed)
                 hands.wait(LOOK_SECONDS)
 
-    def note(self, result: RoundResult, *, suppressed_count: int = 0) -> None:
-        """Write down what was found, and its checksum."""
+    def note(self, result: RoundResult, **held_back: int) -> None:
+        """Write down what was found, its checksum, and the counts of what wasn't."""
         noted = {
             "checksum": result.checksum(),
             "pattern_count": len(result.patterns),
             "trend_count": len(result.trends),
             "link_count": len(result.links),
-            "suppressed_count": suppressed_count,
+            **held_back,
         }
         for column, value in noted.items():
             setattr(self.told, column, value)

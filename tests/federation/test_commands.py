@@ -66,6 +66,8 @@ def test_json_is_one_object_with_the_documented_keys(fleet, run):
         "patterns_aggregated",
         "trends_detected",
         "patterns_suppressed",
+        "trends_suppressed",
+        "links_suppressed",
         "checksum",
         "shards",
         "seconds",

@@ -22,6 +22,8 @@ def a_report(**changes) -> RoundReport:
         "trend_count": 34,
         "link_count": 5,
         "suppressed_count": 6,
+        "suppressed_trend_count": 7,
+        "suppressed_link_count": 8,
         "checksum": "",
         "shards": (),
         "seconds": 2.5,
