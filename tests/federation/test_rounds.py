@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from federation import history, lease, publication, publish, rounds, selectors
+from federation import history, lease, publication, publish, rounds, run, selectors
 from federation.exceptions import RoundAlreadyRunning, RoundLost
 from federation.models import (
     FederationRound,
@@ -20,6 +20,7 @@ from federation.models import (
     RoundCells,
     RoundShard,
 )
+from federation.run import MAX_TERMS
 from patterns.models import Pattern
 from patterns.vectors import as_array
 from shards.exceptions import ControlUnavailable, UnknownShard
@@ -261,56 +262,88 @@ def test_two_rounds_do_not_run_at_once(shards):
     assert FederationRound.objects.count() == 1
 
 
-def test_a_round_left_behind_is_given_up_by_the_next(shards, run_out):
-    left = lease.open_round()
+def test_a_round_left_behind_is_finished_by_the_next_to_come(shards, run_out):
+    left = rounds.begin()
     run_out()
 
     report = rounds.run_round()
 
+    assert (report.round_id, report.status) == (left.pk, "published")
+    assert FederationRound.objects.get().term == 2
+    assert "took it over (step: opening)" in history_of(left)
+
+
+def test_whoever_asks_other_shards_gets_a_round_of_their_own_after_that(
+    shards, run_out
+):
+    left = rounds.begin()
+    run_out()
+
+    report = rounds.run_round(shard_ids=[0, 1])
+
     left.refresh_from_db()
-    assert left.status == "abandoned"
-    assert "stopped without a word" in left.problem
-    assert report.status == "published"
+    assert left.status == "published"
+    assert (report.status, report.global_version) == ("published", 2)
+    assert [row.status for row in report.shards].count("left_out") == 1
 
 
-def test_a_round_that_was_given_up_does_not_publish(shards, run_out):
-    taken_over: list[FederationRound] = []
+def test_a_round_that_was_taken_over_is_finished_by_its_new_coordinator(
+    shards, run_out
+):
+    taken_over: list[FederationRound | None] = []
 
     def take_over(step: str, done: int, total: int) -> None:
         if step == "merging" and not taken_over:
             run_out()
-            taken_over.append(lease.open_round())
+            taken_over.append(lease.take_over())
 
-    with pytest.raises(RoundLost, match="was given up by another process"):
+    with pytest.raises(RoundLost, match="was taken over by another process"):
         rounds.run_round(progress=take_over)
 
     assert selectors.current_version() == 0
-    assert selectors.running_round() == taken_over[0]
+    (taken,) = taken_over
+    assert taken is not None
+    assert rounds.finish(taken).status == "published"
+
+
+def test_a_round_that_is_alive_is_not_taken_over(shards):
+    rounds.begin()
+
+    assert lease.take_over() is None
+    assert not rounds.is_left_behind()
+
+
+def test_a_round_whose_coordinators_all_die_is_abandoned(shards, run_out):
+    left = rounds.begin()
+    FederationRound.objects.update(term=MAX_TERMS)
+    run_out()
+
+    report = rounds.run_round()
+
+    assert (report.round_id, report.status) == (left.pk, "abandoned")
+    assert report.problem == "10 processes died with it."
 
 
 def test_a_lease_is_renewed_while_a_round_runs(shards, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_EVERY", timedelta(milliseconds=10))
     told = lease.open_round()
 
-    with lease.Lease(told.pk) as held:
+    with lease.renewing(told) as held:
         FederationRound.objects.update(lease_until=Now())
-        in_half_a_minute = Now() + timedelta(seconds=30)
-        wait_for(
-            FederationRound.objects.filter(lease_until__gt=in_half_a_minute).exists
-        )
-        held.check()
+        in_a_while = Now() + lease.LEASE / 2
+        wait_for(FederationRound.objects.filter(lease_until__gt=in_a_while).exists)
+
+        assert not held.is_lost
 
 
 def test_a_lease_that_is_lost_is_noticed(shards, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_EVERY", timedelta(milliseconds=10))
     told = lease.open_round()
 
-    with lease.Lease(told.pk) as held:
-        FederationRound.objects.update(status="abandoned")
-        held._thread.join(timeout=60)
+    with lease.renewing(told) as held:
+        FederationRound.objects.update(term=2)
 
-        with pytest.raises(RoundLost):
-            held.check()
+        wait_for(lambda: held.is_lost)
 
 
 def test_a_round_stops_when_asked_and_publishes_nothing(shards):
@@ -357,7 +390,7 @@ def test_a_round_that_is_lost_is_counted(shards, run_out):
     def take_over(step: str, done: int, total: int) -> None:
         if step == "merging":
             run_out()
-            lease.open_round()
+            lease.take_over()
 
     before = abandoned_count()
 
@@ -380,17 +413,18 @@ def test_a_version_is_out_even_if_the_answer_to_the_commit_is_lost(shards, monke
 
     def flip_and_lose(alias, *args, **kwargs):
         flip(alias, *args, **kwargs)
-        transaction.on_commit(lose)
+        if alias == "default":
+            transaction.on_commit(lose)
 
     monkeypatch.setattr(publish, "flip", flip_and_lose)
+    monkeypatch.setattr(run, "RETRY_SECONDS", 0)
 
-    with pytest.raises(ControlUnavailable):
-        rounds.run_round()
+    report = rounds.run_round()
 
-    told = FederationRound.objects.get()
-    assert (told.status, told.global_version) == ("partial", 1)
-    assert selectors.current_version() == 1
-    assert {row.status for row in told.round_shards.all()} == {"behind"}
+    assert (report.status, report.global_version) == ("published", 1)
+    assert FederationRound.objects.get().term == 1
+    for alias in ("default", "shard_000", "shard_001", "shard_002"):
+        assert selectors.pointer(alias) == (1, report.checksum)
 
 
 def test_without_the_control_database_there_is_no_round(shards):
@@ -485,6 +519,10 @@ def test_once_published_nothing_is_waited_for(shards):
     fleets.wipe_tvs()
 
     assert rounds.waiting_for() == ""
+
+
+def history_of(told: FederationRound) -> list[str]:
+    return [event.what for event in told.events.all()]
 
 
 def failing_on(prefix: str):
