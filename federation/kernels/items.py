@@ -17,11 +17,11 @@ from .arrays import (
     Int64Array,
     UInt8Array,
     UInt64Array,
-    flatten,
     group_starts,
 )
 from .blocks import PatternBlock, device_keys
 from .errors import KernelInputError
+from .names import NameLists
 from .sampling import hash_keys, hash_text
 
 GENRE_PREFIX = "genre:"
@@ -235,12 +235,10 @@ class ItemCounter:
         self, block: PatternBlock, lists: Sequence[Sequence[str]], prefix: str
     ) -> tuple[Int64Array, UInt64Array]:
         """Each distinct (TV, item hash) of a block."""
-        rows, names, count = flatten(lists)
-        hashes = np.fromiter(
-            (self._hash(prefix + name) for name in names), dtype=np.uint64, count=count
-        )
-        devices = block.device_index[rows]
-        return distinct_pairs(devices, hashes)
+        named = NameLists.of(lists)
+        hashes = np.array([self._hash(prefix + n) for n in named.names], np.uint64)
+        devices = block.device_index[named.rows()]
+        return distinct_pairs(devices, hashes[named.numbers])
 
     def _hash(self, item: str) -> int:
         known = self._hashes.get(item)

@@ -13,7 +13,6 @@ from .arrays import (
     Float64Array,
     Int64Array,
     UInt64Array,
-    flatten,
     group_starts,
 )
 from .blocks import PatternBlock, device_keys
@@ -26,6 +25,7 @@ from .items import (
     choose_per_device,
     distinct_pairs,
 )
+from .names import NameLists
 from .sampling import hash_keys, hash_text
 from .sparse import CountsBuilder, SparseCounts, merge_counts
 
@@ -190,8 +190,10 @@ class PairCollector:
 
     def _chosen(self, block: PatternBlock) -> tuple[Int64Array, Int64Array]:
         """Distinct (TV, content) of the sampled TVs, by TV, capped."""
-        rows, names, count = flatten(block.content_ids)
-        numbers = self._vocabulary.numbers(names, count=count)
+        named = NameLists.of(block.content_ids)
+        rows = named.rows()
+        numbers = self._vocabulary.numbers(named.names, count=len(named.names))
+        numbers = numbers[named.numbers]
         kept = (numbers >= 0) & self._is_sampled(block)[block.device_index[rows]]
         devices, contents = distinct_pairs(
             block.device_index[rows[kept]], numbers[kept].astype(np.uint64)
