@@ -92,11 +92,13 @@ def finish(
     return report
 
 
-def finish_left_behind() -> RoundReport | None:
+def finish_left_behind(
+    *, should_stop: Callable[[], bool] = go_on
+) -> RoundReport | None:
     """Finish the round that a process left behind; None if there is none."""
     with reaching.control():
         left = lease.take_over()
-    return None if left is None else finish(left)
+    return None if left is None else finish(left, should_stop=should_stop)
 
 
 def is_left_behind() -> bool:

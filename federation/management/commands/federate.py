@@ -34,6 +34,9 @@ WAIT_SECONDS = 0.5
 #: when it is due if that is later.
 RETRY_SECONDS = 60
 
+#: So often it is looked whether another process has left a round behind.
+WATCH_SECONDS = 5
+
 log = structlog.get_logger(__name__)
 
 
@@ -42,7 +45,8 @@ class Command(BaseCommand):
         "Learn from all shards and publish the result to all of them. Run it hourly, "
         "or leave it running with --interval; use --dry-run to see what a changed "
         "threshold would publish. Exit status 0: a new version is out, be it without "
-        "some shards, which are then named (partial). 1: the old version stays."
+        "some shards, which are then named (partial). 1: the old version stays. If "
+        "another process left a round behind, that one is finished, and is the one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -166,10 +170,23 @@ class Command(BaseCommand):
             finally:
                 # An hour from now they may be stale, or the database another one.
                 connections.close_all()
-            self._stop.wait(pause)
+            self._wait(pause)
+
+    def _wait(self, seconds: float) -> None:
+        """Until then, or until a round is left behind, or the process is to stop."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self._stop.is_set():
+            self._stop.wait(min(left, WATCH_SECONDS))
+            try:
+                if rounds.is_left_behind():
+                    return
+            except (ConstellationError, Error):
+                connections.close_all()
 
     def _run_if_due(self, interval: int, shards: list[str] | None) -> float:
         """Return how many seconds there is nothing to do."""
+        if left := rounds.finish_left_behind(should_stop=self._stop.is_set):
+            self._tell(left)
         if missing := rounds.waiting_for():
             log.info("waiting for a first round", missing=missing)
             return min(interval, WAITING_SECONDS)
@@ -187,11 +204,14 @@ class Command(BaseCommand):
                 progress=progress,
                 should_stop=self._stop.is_set,
             )
+        self._tell(report)
+        return report
+
+    def _tell(self, report: RoundReport) -> None:
         if self._as_json:
             self.stdout.write(json.dumps(report.as_json()))
         else:
             self.stdout.write("\n".join(report.lines()))
-        return report
 
     @staticmethod
     def _log(report: RoundReport) -> None:
