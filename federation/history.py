@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 
 import numpy as np
 from django.db import connections
@@ -13,10 +13,11 @@ from federation.kernels import (
     EMBEDDING_DIMENSIONS,
     Cells,
     ItemHistory,
+    ShardHistory,
     Trend,
     no_cells,
 )
-from federation.models import RoundCells, TrendHistory
+from federation.models import RoundCells, TrendHistory, TrendShardHistory
 from federation.models import Trend as PublishedTrend
 from federation.rows import copy_in
 from federation.visits import visits
@@ -26,8 +27,9 @@ from shards.models import Shard
 #: Only the last is needed; the others tell what cells were before a roll-back.
 KEPT_CELLS = 3
 
-# The fields of ``ItemHistory``, in their order.
+# The fields of ``ItemHistory`` and ``ShardHistory``, in their order.
 _HISTORY_COLUMNS = tuple(field.name for field in fields(ItemHistory))
+_SHARD_COLUMNS = tuple(field.name for field in fields(ShardHistory))
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Previous:
 
     cells: Cells
     history: dict[tuple[str, str], ItemHistory]
+    shard_history: dict[tuple[str, int], ShardHistory]
     #: The current trends, for regions where nobody reports.
     trends: list[Trend]
 
@@ -45,6 +48,7 @@ def previous() -> Previous:
     return Previous(
         cells=replace(cells, next_id=max(cells.next_id, _highest_cell() + 1)),
         history=last_history(),
+        shard_history=last_shard_history(),
         trends=last_trends(),
     )
 
@@ -71,6 +75,14 @@ def last_history() -> dict[tuple[str, str], ItemHistory]:
     }
 
 
+def last_shard_history() -> dict[tuple[str, int], ShardHistory]:
+    kept = TrendShardHistory.objects.values_list("region", "shard", *_SHARD_COLUMNS)
+    return {
+        (region, shard): ShardHistory(*numbers)
+        for region, shard, *numbers in kept.iterator()
+    }
+
+
 def last_trends() -> list[Trend]:
     """The current trends, for regions where nobody reports."""
     current = PublishedTrend.objects.filter(version=selectors.current_version())
@@ -82,6 +94,8 @@ def last_trends() -> list[Trend]:
             rate=row.rate,
             usual_rate=row.usual_rate,
             device_count=row.device_count,
+            kind=row.kind,
+            course=tuple(row.course),
         )
         for row in current.order_by("region", "rank")
     ]
@@ -99,7 +113,10 @@ def _highest_cell() -> int:
 
 
 def keep(
-    round_id: int, cells: Cells, trend_history: Mapping[tuple[str, str], ItemHistory]
+    round_id: int,
+    cells: Cells,
+    trend_history: Mapping[tuple[str, str], ItemHistory],
+    shard_history: Mapping[tuple[str, int], ShardHistory],
 ) -> None:
     """Replace what the round before left; part of the caller's transaction."""
     RoundCells.objects.create(
@@ -111,6 +128,11 @@ def keep(
     kept = RoundCells.objects.order_by("-round_id").values_list("round_id", flat=True)
     RoundCells.objects.exclude(round_id__in=list(kept[:KEPT_CELLS])).delete()
 
+    TrendShardHistory.objects.all().delete()
+    TrendShardHistory.objects.bulk_create(
+        TrendShardHistory(region=region, shard=shard, **asdict(each))
+        for (region, shard), each in shard_history.items()
+    )
     TrendHistory.objects.all().delete()
     with connections[CONTROL_ALIAS].cursor() as cursor:
         copy_in(

@@ -21,6 +21,7 @@ from django.db import Error
 from federation import history, merge, privacy, training
 from federation.collect import FirstReading, SecondReading
 from federation.history import Previous
+from federation.kernels import ShardNews
 from federation.merge import Outcome, Plan
 from federation.models import Publication, RoundShard
 from federation.publishing import Found
@@ -54,7 +55,13 @@ def find_out(run: Run) -> Found:
     return Found(
         result=outcome.result,
         new_codebook=trained.new,
-        keep=partial(history.keep, run.told.pk, cells, outcome.history),
+        keep=partial(
+            history.keep,
+            run.told.pk,
+            cells,
+            outcome.history,
+            outcome.shard_history,
+        ),
     )
 
 
@@ -107,7 +114,14 @@ class Reading:
         return merge.plan(first, previous=previous.cells, thresholds=self._thresholds)
 
     def _concluded(self, plan: Plan) -> Outcome:
-        second = self._read(Step.COLLECTING, SecondReading, merge.add_second)
+        news: dict[int, ShardNews] = {}
+
+        def add_news(shard_id: int, given: SecondReading) -> None:
+            news[shard_id] = ShardNews(given.sums.region_items, given.sums.reporters())
+
+        second = self._read(
+            Step.COLLECTING, SecondReading, merge.add_second, each=add_news
+        )
         self._run.enter("merging")
         return merge.conclude(
             second,
@@ -116,6 +130,9 @@ class Reading:
             history=self.previous.history,
             previous_trends=self.previous.trends,
             thresholds=self._thresholds,
+            shard_history=self.previous.shard_history,
+            shards=news,
+            absent={row.shard_id for row in self._run.rows()} - news.keys(),
         )
 
     def _released(self, second: SecondReading) -> SecondReading | None:
@@ -152,10 +169,16 @@ class Reading:
             )
 
     def _read(
-        self, step: Step, kind: type[Given], add: Callable[[Given, Given], Given]
+        self,
+        step: Step,
+        kind: type[Given],
+        add: Callable[[Given, Given], Given],
+        *,
+        each: Callable[[int, Given], None] = lambda *_: None,
     ) -> Given:
         total: Given | None = None
-        for given in self._run.read(step, kind):
+        for shard_id, given in self._run.read(step, kind):
+            each(shard_id, given)
             total = given if total is None else add(total, given)
         self._refuse_too_few()
         if total is None:

@@ -52,7 +52,7 @@ class Rehearsal(Run):
             self._plan = made
         return made
 
-    def read(self, step: Step, _kind: type[T], /) -> Iterator[T]:
+    def read(self, step: Step, _kind: type[T], /) -> Iterator[tuple[int, T]]:
         self.enter(step)
         asked = taking_part(self.rows())
         parameters = self.parameters
@@ -72,7 +72,7 @@ class Rehearsal(Run):
                 else:
                     for column, value in visit.value.noted.items():
                         setattr(row, column, value)
-                    yield cast(T, visit.value.value)
+                    yield visit.shard_id, cast(T, visit.value.value)
                 self.progress(step, done, len(asked))
 
     def write(self, **columns: Any) -> None:

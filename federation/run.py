@@ -130,14 +130,14 @@ class Run:
             parts.store(part)
         return made
 
-    def read(self, step: Step, kind: type[T], /) -> Iterator[T]:
+    def read(self, step: Step, kind: type[T], /) -> Iterator[tuple[int, T]]:
         """Give what each shard gave that still takes part, in the order of shards."""
         self.do_units(step, taking_part(self.rows()))
         done = self.told.units.filter(step=step, status=RoundUnit.Status.DONE)
         for shard_id in done.order_by("shard_id").values_list("shard_id", flat=True):
             value = parts.load(kind, self.told.pk, parts.name_of(step, shard_id))
             assert value is not None
-            yield value
+            yield shard_id, value
 
     def do_units(self, step: Step, shard_ids: list[int]) -> Tally:
         """Have a step done on each shard, by workers elsewhere or by threads here."""

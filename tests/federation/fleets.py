@@ -23,6 +23,7 @@ from federation.models import (
     TrainedCodebook,
     Trend,
     TrendHistory,
+    TrendShardHistory,
 )
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
 from patterns.models import Item, Pattern
@@ -184,7 +185,14 @@ def wipe() -> None:
             *(Bundle, BundlePayload, Item),
         ):
             published.objects.using(alias).all().delete()
-    for told in (TrendHistory, RoundShard, FederationRound, TrainedCodebook, Shard):
+    for told in (
+        TrendHistory,
+        TrendShardHistory,
+        RoundShard,
+        FederationRound,
+        TrainedCodebook,
+        Shard,
+    ):
         told.objects.all().delete()
 
 

@@ -42,19 +42,22 @@ def test_planted_tastes_are_recovered():
 def two_rounds():
     """120 TVs; in the second round a third of the north names a new film.
 
-    "film-0-a" is named by every TV, in both rounds and both regions.
+    "film-0-a" is named by every TV, in both rounds and both regions; "fading" by all in
+    the south, in the first round only.
     """
     fleet = fleets.plant(tv_count=120, taste_count=4, seed=13)
     shards = fleets.make_shards(3)
     fleets.store(fleet, shards)
     northern = [tv.id for tv in fleet.tvs if tv.region == "north"]
-    risen = set(northern[: len(northern) // 3])
+    risen, northern = set(northern[: len(northern) // 3]), set(northern)
 
     for round_number in (1, 2):
         for shard in shards:
             patterns = list(Pattern.objects.using(shard.alias))
             for pattern in patterns:
                 pattern.content_ids = [*pattern.content_ids[:3], "film-0-a"]
+                if round_number == 1 and pattern.device_id not in northern:
+                    pattern.content_ids.append("fading")
                 if round_number == 2 and pattern.device_id in risen:
                     pattern.content_ids.append("rising")
                 pattern.reported_at = timezone.now() + timedelta(seconds=1)
@@ -85,10 +88,25 @@ def test_a_trend_of_one_region_is_not_one_of_another(two_rounds):
 def test_a_trend_says_what_is_behind_it(two_rounds):
     trend = Trend.objects.get(version=2, region="north", item="rising")
 
-    assert trend.rank == 1
+    assert (trend.rank, trend.kind) == (1, "new")
     assert trend.usual_rate == 0
+    assert trend.course == [trend.rate]
     assert trend.rate == pytest.approx(1 / 3, abs=0.02)
     assert trend.device_count >= 5
+    # A third of its TVs on each shard, and as many in each batch: nobody pushes it.
+    assert set(trend.shard_ids) <= {0, 1, 2}
+    assert set(trend.batch_ids) <= {1, 2, 3}
+    assert 1 / 3 <= trend.shard_concentration < 0.5
+    assert 1 / 3 <= trend.batch_concentration < 0.6
+    assert (trend.carrying_shard, trend.carrying_batch) == (None, None)
+
+
+def test_what_fades_is_shown_to_operators_and_given_to_no_tv(two_rounds):
+    trend = Trend.objects.get(version=2, region="south", item="fading")
+
+    assert (trend.kind, trend.rank, trend.device_count) == ("fading", 1, 0)
+    assert trend.usual_rate == 1
+    assert "fading" not in dict(two_rounds["south"])
 
 
 def test_trends_come_with_their_course_over_the_kept_versions(two_rounds):
