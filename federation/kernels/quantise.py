@@ -37,6 +37,9 @@ _ASSIGN_SCORES = 1 << 22
 # Rows summed at a time: few enough for the cache, and for one thread of the BLAS.
 _SUMMED_ROWS = 48
 
+# Rows rounded at a time, for the cache.
+_ROUNDED_ROWS = 256
+
 
 class CodedCentroids:
     """Centroids ready for assignment: int8 codes and what their lengths undo.
@@ -84,6 +87,25 @@ class CodedCentroids:
         products = codes.astype(np.float32) @ self._codes.T  # exact integers
         products *= self._inverse_norms
         return products
+
+    def assign(self, vectors: Float32Array) -> tuple[Int64Array, Float32Array]:
+        """The nearest centroid of every vector, and the cosine with it.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, d), float32
+            As :func:`quantise` takes them.
+
+        Returns
+        -------
+        cells : ndarray of shape (n,), int64
+            As :meth:`nearest`.
+        cosines : ndarray of shape (n,), float32
+            -1 to 1; 0 where there is no centroid.
+        """
+        codes = quantise(vectors)
+        cells, scores = self.nearest(codes)
+        return cells, scores / code_norms(codes)
 
     def nearest(self, codes: Int8Array) -> tuple[Int64Array, Float32Array]:
         """The nearest centroid of every row, and its score.
@@ -170,9 +192,14 @@ def to_fixed_point(vectors: Float32Array) -> Int16Array:
     ndarray of shape (n, d), int16
         ``round(2**14 x)``.
     """
-    clipped: Float32Array = np.clip(vectors, -1, 1)
-    scaled: Float32Array = clipped * np.float32(COMPONENT_ONE)
-    return np.rint(scaled).astype(np.int16)
+    fixed = np.empty(vectors.shape, dtype=np.int16)
+    for start in range(0, len(vectors), _ROUNDED_ROWS):
+        part = slice(start, start + _ROUNDED_ROWS)
+        scaled = vectors[part] * np.float32(COMPONENT_ONE)
+        np.rint(scaled, out=scaled)
+        np.clip(scaled, -COMPONENT_ONE, COMPONENT_ONE, out=scaled)
+        fixed[part] = scaled
+    return fixed
 
 
 def unit_rows(sums: Int64Array) -> Float32Array:
