@@ -203,34 +203,70 @@ def merge_counts(tables: Sequence[SparseCounts]) -> SparseCounts:
     KernelInputError
         If some tables name their rows or columns and others number them.
     """
-    tables = [table for table in tables if len(table)]
-    row_names = _all_names([table.row_names for table in tables])
-    column_names = _all_names([table.column_names for table in tables])
-    row_codes = {name: code for code, name in enumerate(row_names)}
-    column_codes = {name: code for code, name in enumerate(column_names)}
-    builder = CountsBuilder()
+    merger = CountsMerger()
     for table in tables:
-        builder.add(
-            _recode(table.rows, table.row_names, row_codes),
-            _recode(table.columns, table.column_names, column_codes),
+        merger.add(table)
+    return merger.counts()
+
+
+class CountsMerger:
+    """Takes tables in any order, one after the other, and adds them up.
+
+    Each costs what is in it: what was added before is not gone through again.
+    """
+
+    def __init__(self) -> None:
+        self._builder = CountsBuilder()
+        self._rows: dict[str, int] = {}
+        self._columns: dict[str, int] = {}
+        self._is_named: tuple[bool, bool] | None = None
+
+    def add(self, table: SparseCounts) -> None:
+        """Add a table.
+
+        Parameters
+        ----------
+        table : SparseCounts
+            With named rows or columns if those before it have them, unless it is empty.
+
+        Raises
+        ------
+        KernelInputError
+            If some tables name their rows or columns and others number them.
+        """
+        if len(table) == 0:
+            return
+        is_named = bool(table.row_names), bool(table.column_names)
+        if self._is_named not in (None, is_named):
+            raise KernelInputError("Named and numbered tables cannot be added up.")
+        self._is_named = is_named
+        self._builder.add(
+            _recode(table.rows, table.row_names, self._rows),
+            _recode(table.columns, table.column_names, self._columns),
             table.counts,
         )
-    return builder.counts(row_names=row_names, column_names=column_names)
 
+    def counts(self) -> SparseCounts:
+        """Everything added so far.
 
-def _all_names(names: Sequence[tuple[str, ...]]) -> list[str]:
-    if len({bool(some) for some in names}) > 1:
-        raise KernelInputError("Named and numbered tables cannot be added up.")
-    return sorted(set().union(*names))
+        Returns
+        -------
+        SparseCounts
+            The same whatever the order of the tables.
+        """
+        return self._builder.counts(
+            row_names=list(self._rows), column_names=list(self._columns)
+        )
 
 
 def _recode(
-    codes: Int64Array, names: Sequence[str], new_codes: dict[str, int]
+    codes: Int64Array, names: Sequence[str], numbers: dict[str, int]
 ) -> Int64Array:
+    """Numbers by name, which new names are given; numbers stay what they are."""
     if not names:
         return codes
-    table = np.array([new_codes[name] for name in names], dtype=np.int64)
-    return table[codes]
+    table = [numbers.setdefault(name, len(numbers)) for name in names]
+    return np.array(table, dtype=np.int64)[codes]
 
 
 def _renumber(
