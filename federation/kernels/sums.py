@@ -23,7 +23,7 @@ from .quantise import (
     sums_by_group,
     to_fixed_point,
 )
-from .sparse import CountsBuilder, SparseCounts, merge_counts
+from .sparse import CountsBuilder, CountsMerger, SparseCounts, merge_counts
 
 # Values summed in float64 at a time: with 2**30 each, they stay exact.
 _SUMMED_VALUES = 1 << 22
@@ -352,23 +352,72 @@ def merge_sums(sums: Sequence[CellSums]) -> CellSums:
     KernelInputError
         If there is nothing to merge or the numbers of cells differ.
     """
-    sizes = {part.n_cells for part in sums}
-    if len(sizes) != 1:
-        raise KernelInputError(
-            f"Sums to merge need the same cells; found {sorted(sizes)} cells."
-        )
-    merged: dict[str, object] = {}
-    for field in fields(CellSums):
-        parts = [getattr(part, field.name) for part in sums]
-        if field.name == "heaviest":
-            merged[field.name] = np.maximum.reduce(parts)
-        elif isinstance(parts[0], SparseCounts):
-            merged[field.name] = merge_counts(parts)
-        elif isinstance(parts[0], int):
-            merged[field.name] = sum(parts)
+    merger = SumsMerger()
+    for part in sums:
+        merger.add(part)
+    return merger.sums()
+
+
+class SumsMerger:
+    """Takes the sums of shards in any order, one after the other, and adds them up."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._arrays: dict[str, Int64Array] = {}
+        self._tables: dict[str, CountsMerger] = {}
+
+    def add(self, part: CellSums) -> None:
+        """Add the sums of a shard.
+
+        Parameters
+        ----------
+        part : CellSums
+            Over the same centroids as those before; no TV of theirs. Not changed.
+
+        Raises
+        ------
+        KernelInputError
+            If the number of cells differs.
+        """
+        known = self._arrays.get("weights", part.weights)
+        if len(known) != part.n_cells:
+            sizes = sorted([len(known), part.n_cells])
+            raise KernelInputError(
+                f"Sums to merge need the same cells; found {sizes} cells."
+            )
+        for field in fields(part):
+            self._add(field.name, getattr(part, field.name))
+
+    def sums(self) -> CellSums:
+        """Everything added so far.
+
+        Returns
+        -------
+        CellSums
+            As :func:`merge_sums`.
+
+        Raises
+        ------
+        KernelInputError
+            If nothing was.
+        """
+        if not self._arrays:
+            raise KernelInputError("There are no sums to merge.")
+        tables = {name: merger.counts() for name, merger in self._tables.items()}
+        arrays = {name: array.copy() for name, array in self._arrays.items()}
+        return CellSums(**self._numbers, **arrays, **tables)  # type: ignore[arg-type]
+
+    def _add(self, name: str, value: int | Int64Array | SparseCounts) -> None:
+        if isinstance(value, SparseCounts):
+            self._tables.setdefault(name, CountsMerger()).add(value)
+        elif isinstance(value, int):
+            self._numbers[name] = self._numbers.get(name, 0) + value
+        elif name not in self._arrays:
+            self._arrays[name] = value.copy()
+        elif name == "heaviest":
+            np.maximum(self._arrays[name], value, out=self._arrays[name])
         else:
-            merged[field.name] = np.add.reduce(parts)
-    return CellSums(**merged)  # type: ignore[arg-type]  # one value a field, above
+            self._arrays[name] += value
 
 
 @dataclass(frozen=True)
