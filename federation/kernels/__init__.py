@@ -56,7 +56,7 @@ At the end, once::
         per_region=50,
     )                                             # -> .trends, .history (complete)
     links = link_contents(
-        merge_pairs(pair_parts), min_devices=MIN_DEVICES_PER_PATTERN, per_content=10,
+        merge_pairs(pair_parts), min_devices=MIN_DEVICES_PER_PATTERN, per_content=20,
     )                                             # -> Links; .by_content()
 
 Answering a TV::

@@ -1,4 +1,4 @@
-"""Which contents are found in the same TVs: the lines of the constellations."""
+"""Which contents speak for others in the same TVs: the lines of constellations."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from .items import (
     distinct_pairs,
 )
 from .names import NameLists
+from .regression import BackedPairs, regress
 from .sampling import hash_keys, hash_text
 from .sparse import CountsBuilder, SparseCounts, merge_counts
 
 #: How many links a content gets.
-LINKS_PER_CONTENT = 10
+LINKS_PER_CONTENT = 20
 
 # Pairs counted over the whole fleet before TVs are sampled; 1 GiB if none repeats.
 _PAIR_BUDGET = 1 << 26
 
-# Weights are rounded to this, so that the last bits of a power do not matter.
+# Weights are rounded to this: what matters not at all doesn't decide an order.
 _WEIGHT_STEP = 1 / (1 << 20)
 
 
@@ -62,7 +63,7 @@ class PairCounts:
 
 @dataclass(frozen=True)
 class Links:
-    """Related contents, the most related first.
+    """Which contents speak for which others, the strongest first.
 
     Link i leads from ``contents[i]`` to ``related[i]``. Ordered by content, then by
     weight from the highest, then by related content.
@@ -70,7 +71,7 @@ class Links:
 
     contents: list[str]
     related: list[str]
-    #: 0 to 1. (n,)
+    #: Above 0, the largest 1. (n,)
     weights: Float32Array
     #: Distinct (sampled) TVs with both. (n,)
     device_counts: Int64Array
@@ -249,7 +250,6 @@ def link_contents(
     *,
     min_devices: int,
     per_content: int = LINKS_PER_CONTENT,
-    popularity_exponent: float = 0.5,
 ) -> Links:
     """Turn pair counts into links.
 
@@ -260,11 +260,8 @@ def link_contents(
     min_devices : int
         Distinct TVs that must stand behind a pair. Where TVs were sampled, that many
         of the sample must: a pair is never published on an extrapolation.
-    per_content : int, default 10
+    per_content : int, default 20
         Links a content gets at most.
-    popularity_exponent : float, default 0.5
-        How much the popularity of both contents counts against the pair: 0 is plain
-        co-occurrence, 0.5 the cosine of the contents' columns of TVs.
 
     Returns
     -------
@@ -273,50 +270,46 @@ def link_contents(
 
     Notes
     -----
-    ``weight(i, j) = c_ij / (n_i n_j)^a``, c being the TVs with both and n those with
-    one. For ``a < 0.5`` that can exceed 1; the weights are then divided by the largest.
-
-    Summed over a TV's own contents, ten links each, the exponents 0.3, 0.4, 0.5, 0.6
-    and 0.7 rank MovieLens small with NDCG@10 0.101, 0.107, 0.115, 0.111 and 0.083
-    (pairs backed by 5 TVs; item-kNN over everyone's likes: 0.109).
-
-    References
-    ----------
-    Sarwar, Karypis, Konstan, Riedl (2001), Item-based collaborative filtering.
-    Deshpande, Karypis (2004), Item-based top-N recommendation algorithms, eq. 4.
+    What a content's links say is how much it speaks for others, from
+    :func:`~federation.kernels.regression.regress`, where that is above zero; a TV adds
+    up what its own contents say. The largest weight of all is 1.
     """
     pairs = counts.pairs
-    is_backed = pairs.counts >= min_devices
     first, second = _content_numbers(counts)
-    first, second = first[is_backed], second[is_backed]
-    together = pairs.counts[is_backed]
-    apart = counts.contents.counts.astype(np.float64)
-    weights = _pair_weights(together, apart[first], apart[second], popularity_exponent)
-
-    sources = np.concatenate([first, second])
-    targets = np.concatenate([second, first])
-    both_weights = np.concatenate([weights, weights])
-    order = np.lexsort((targets, -both_weights, sources))
-    starts = group_starts(sources[order])
+    is_backed = pairs.counts >= min_devices
+    edges = regress(
+        BackedPairs(
+            first=first[is_backed],
+            second=second[is_backed],
+            together=pairs.counts[is_backed],
+            devices=counts.contents.counts,
+            pair_total=int(pairs.counts.sum()),
+            min_devices=min_devices,
+        )
+    )
+    weights = _as_weights(edges.coefficients)
+    order = np.lexsort((edges.targets, -weights, edges.sources))
+    order = order[weights[order] > 0]
+    starts = group_starts(edges.sources[order])
     sizes = np.diff(np.r_[starts, len(order)])
     place = np.arange(len(order)) - np.repeat(starts, sizes)
     order = order[place < per_content]
     names = counts.contents.column_names
     return Links(
-        contents=[names[number] for number in sources[order].tolist()],
-        related=[names[number] for number in targets[order].tolist()],
-        weights=both_weights[order].astype(np.float32),
-        device_counts=np.concatenate([together, together])[order],
+        contents=[names[number] for number in edges.sources[order].tolist()],
+        related=[names[number] for number in edges.targets[order].tolist()],
+        weights=weights[order].astype(np.float32),
+        device_counts=edges.together[order],
     )
 
 
-def _pair_weights(
-    together: Int64Array, first: Float64Array, second: Float64Array, exponent: float
-) -> Float64Array:
-    weights = together / (first * second) ** exponent
-    if exponent < 0.5 and len(weights):
-        weights /= weights.max()
-    return np.rint(weights / _WEIGHT_STEP) * _WEIGHT_STEP
+def _as_weights(coefficients: Float64Array) -> Float64Array:
+    largest = coefficients.max(initial=0.0)
+    if largest <= 0:
+        return np.zeros_like(coefficients)
+    shares = np.maximum(coefficients, 0) / largest
+    weights: Float64Array = np.rint(shares / _WEIGHT_STEP) * _WEIGHT_STEP
+    return weights
 
 
 def _content_numbers(counts: PairCounts) -> tuple[Int64Array, Int64Array]:

@@ -431,7 +431,7 @@ def _links() -> Schema:
                     "prefixItems": [
                         _content_id(),
                         parts.fraction(
-                            "How much more often than chance.", example=0.42
+                            "How much the one speaks for the other.", example=0.42
                         ),
                     ],
                     "minItems": 2,

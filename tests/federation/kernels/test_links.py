@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from federation.kernels import (
+    LINKS_PER_CONTENT,
     ItemCounter,
     KernelInputError,
     PairCollector,
@@ -14,6 +16,7 @@ from federation.kernels import (
     merge_pairs,
     plan_pairs,
 )
+from federation.kernels.regression import NEIGHBOURS, RIDGE_PER_DEVICE
 from tests.federation.kernels.planting import SEED, block_of, cut, dealt, nothing
 
 
@@ -63,22 +66,45 @@ def pair_dict(counts):
     }
 
 
-def naive_links(block, *, min_devices, per_content, exponent):
+def naive_links(block, *, min_devices, per_content):
+    """Solve each regression by itself, with what the formulas say and no more."""
     single: Counter[str] = Counter()
     both: Counter[tuple[str, str]] = Counter()
     for basket in baskets(block):
         single.update(basket)
         both.update(combinations(sorted(basket), 2))
-    related: dict[str, list[tuple[str, float]]] = {}
-    for (one, other), n in both.items():
-        if n >= min_devices:
-            weight = n / (single[one] * single[other]) ** exponent
-            related.setdefault(one, []).append((other, weight))
-            related.setdefault(other, []).append((one, weight))
+    chance = 2 * sum(both.values()) / sum(single.values()) ** 2
+
+    def shared(one, other):
+        known = both[min(one, other), max(one, other)]
+        if known >= min_devices:
+            return known
+        return min(single[one] * single[other] * chance, min_devices - 1)
+
+    found: dict[str, dict[str, float]] = {}
+    for target in single:
+        near = [c for c in single if {*(c, target)} in backed(both, min_devices)]
+        near.sort(key=lambda c: (-(shared(c, target) ** 2) / single[c], c))
+        near = near[:NEIGHBOURS]
+        if not near:
+            continue
+        gram = [[shared(c, d) if c != d else single[c] for d in near] for c in near]
+        ridge = RIDGE_PER_DEVICE * min_devices * np.eye(len(near))
+        solved = np.linalg.solve(gram + ridge, [shared(c, target) for c in near])
+        for content, coefficient in zip(near, solved.tolist(), strict=True):
+            found.setdefault(content, {})[target] = coefficient
+
+    largest = max(max(weights.values()) for weights in found.values())
     return {
-        content: sorted(links, key=lambda link: (-link[1], link[0]))[:per_content]
-        for content, links in related.items()
+        content: sorted((w / largest for w in weights.values() if w > 0), reverse=True)[
+            :per_content
+        ]
+        for content, weights in found.items()
     }
+
+
+def backed(both, min_devices):
+    return [set(pair) for pair, n in both.items() if n >= min_devices]
 
 
 def test_pairs_match_the_combinations(vega):
@@ -90,21 +116,21 @@ def test_pairs_match_the_combinations(vega):
     assert pair_dict(counts) == expected
 
 
-@pytest.mark.parametrize("exponent", [0.5, 0.7])
-def test_links_match_the_combinations(vega, exponent):
+@pytest.mark.parametrize("min_devices", [2, 4])
+def test_links_match_one_regression_after_the_other(vega, min_devices):
     counts = count(plan_for(vega), vega)
 
-    links = link_contents(
-        counts, min_devices=4, per_content=5, popularity_exponent=exponent
-    )
+    links = link_contents(counts, min_devices=min_devices, per_content=5)
 
-    expected = naive_links(vega, min_devices=4, per_content=5, exponent=exponent)
+    expected = naive_links(vega, min_devices=min_devices, per_content=5)
     actual = links.by_content()
-    assert actual.keys() == expected.keys()
-    for content, related in expected.items():
+    assert actual.keys() == {
+        content for content, weights in expected.items() if weights
+    }
+    for content, related in actual.items():
         # Rounding may order near equals differently; the weights are the same.
-        weights = [weight for _, weight in actual[content]]
-        assert weights == pytest.approx([w for _, w in related], abs=1e-6)
+        weights = [weight for _, weight in related]
+        assert weights == pytest.approx(expected[content], abs=1e-6)
 
 
 @pytest.mark.parametrize("n_shards", [1, 3, 10])
@@ -148,17 +174,30 @@ def test_popular_contents_are_not_related_to_everything(rng):
     links = link_contents(count(plan_for(block), block), min_devices=5).by_content()
 
     assert [content for content, _ in links["a"]] == ["b", "hit"]
-    assert links["a"][0][1] == 1
-    assert links["a"][1][1] == pytest.approx(10 / np.sqrt(10 * 100), abs=1e-6)
+    assert links["a"][0][1] > 1.5 * dict(links["hit"])["b"]
+
+
+def test_what_a_third_content_explains_is_no_link(rng):
+    # Whoever has "b" has it for "a", and so has whoever has "c".
+    block = watching(
+        rng, *[["a", "b", "c"]] * 50, *[["a", "b"]] * 450, *[["a", "c"]] * 450
+    )
+
+    links = link_contents(count(plan_for(block), block), min_devices=5).by_content()
+
+    assert links["b"][0][0] == "a"
+    assert links["c"][0][0] == "a"
+    assert "c" not in dict(links["b"])
+    assert "b" not in dict(links["c"])
 
 
 def test_a_content_has_so_many_links_at_most(rng):
-    block = watching(rng, *[[f"tt{n:02}" for n in range(20)]] * 5)
+    block = watching(rng, *[[f"tt{n:02}" for n in range(30)]] * 5)
 
     links = link_contents(count(plan_for(block), block), min_devices=5)
 
     table = links.by_content()
-    assert {len(related) for related in table.values()} == {10}
+    assert {len(related) for related in table.values()} == {LINKS_PER_CONTENT}
     # All weights are equal: the alphabet decides.
     assert [content for content, _ in table["tt00"]][:2] == ["tt01", "tt02"]
 
@@ -189,14 +228,28 @@ def test_a_sampled_pair_still_needs_enough_tvs(rng):
     assert len(link_contents(counts, min_devices=50)) == 0
 
 
-def test_weights_stay_within_one(vega):
+@pytest.mark.parametrize("min_devices", [2, 5])
+def test_the_largest_weight_is_one_and_none_is_zero(vega, min_devices):
     counts = count(plan_for(vega), vega)
 
-    for exponent in (0.0, 0.3, 0.5, 1.0):
-        links = link_contents(counts, min_devices=2, popularity_exponent=exponent)
+    links = link_contents(counts, min_devices=min_devices)
 
-        assert links.weights.dtype == np.float32
-        assert 0 < links.weights.min() <= links.weights.max() <= 1
+    assert links.weights.dtype == np.float32
+    assert 0 < links.weights.min() <= links.weights.max() == 1
+
+
+def test_counts_that_no_fleet_can_have_give_weights_all_the_same(rng):
+    """Noise may leave more TVs with both contents than with one of them."""
+    block = watching(rng, *[["a", "b", "c"]] * 50, *[["b", "c", "d"]] * 50)
+    counts = count(plan_for(block), block)
+    noisy = replace(
+        counts, contents=replace(counts.contents, counts=np.array([1, 1, 1, 1]))
+    )
+
+    links = link_contents(noisy, min_devices=2)
+
+    assert links.by_content().keys() == {"a", "b", "c", "d"}
+    assert np.isfinite(links.weights).all()
 
 
 def test_nothing_links_nothing():
