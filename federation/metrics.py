@@ -53,21 +53,18 @@ def record(report: RoundReport) -> None:
 
 @contextmanager
 def counting_breakdowns(told: FederationRound) -> Iterator[None]:
-    """Count a round that ends by an exception as well, by what came of it."""
+    """Count a round that ends by an exception as well, by what came of it.
+
+    One that is still open goes on elsewhere: whoever ends it counts it.
+    """
     begun = time.monotonic()
     try:
         yield
     except BaseException:
-        if told.status != DRY_RUN:
-            _ROUNDS.labels(_outcome(told)).inc()
+        if told.status not in (DRY_RUN, FederationRound.Status.RUNNING):
+            _ROUNDS.labels(told.status).inc()
             _DURATION_SECONDS.observe(time.monotonic() - begun)
         raise
-
-
-def _outcome(told: FederationRound) -> str:
-    # Lost to another process or without a control database, it could not be closed.
-    is_open = told.status == FederationRound.Status.RUNNING
-    return FederationRound.Status.ABANDONED if is_open else told.status
 
 
 @contextmanager
