@@ -27,6 +27,27 @@ class RoundLost(ConstellationError):
     message = "Round {round} was taken over by another process, which goes on with it."
 
 
+class RoundUnknown(ConstellationError):
+    code = "round_unknown"
+    http_status = HTTPStatus.NOT_FOUND
+    grpc_status = "NOT_FOUND"
+    message = "There is no round {round}; the newest is {newest}."
+
+
+class RoundNotReplayable(ConstellationError):
+    code = "round_not_replayable"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "Round {round} can't be replayed: {problem}."
+
+
+class ResultNotKept(ConstellationError):
+    code = "result_not_kept"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "What round {round} gave isn't kept; rounds that are: {kept}."
+
+
 class PartMissing(ConstellationError):
     code = "part_missing"
     http_status = HTTPStatus.CONFLICT

@@ -30,6 +30,11 @@ def name_of(step: str, shard_id: int) -> str:
     return f"{step}/{shard_id}"
 
 
+def digest_of(value: Any) -> str:
+    """SHA-256, in hexadecimal, that a part with this value has."""
+    return sha256(to_bytes(value)).hexdigest()
+
+
 def packed(round_id: int, name: str, value: Any) -> RoundPart:
     """Make a part, to be stored."""
     data = to_bytes(value)
@@ -47,14 +52,21 @@ def store(part: RoundPart) -> None:
     RoundPart.objects.bulk_create([part], ignore_conflicts=True)
 
 
+def digests(round_id: int) -> dict[str, str]:
+    """Take the SHA-256 of each part's bytes anew, whatever its row says."""
+    return {
+        row.name: _digest_of_bytes(row)
+        for row in RoundPart.objects.filter(round_id=round_id).iterator(chunk_size=1)
+    }
+
+
 def load(kind: type[T], round_id: int, name: str) -> T | None:
     """Read a part back; None if it isn't there. Raises ``PartDamaged``."""
     row = RoundPart.objects.filter(round_id=round_id, name=name).first()
     if row is None:
         return None
-    decompressor = zstandard.ZstdDecompressor()
-    data = decompressor.decompress(bytes(row.zstd), max_output_size=row.size_bytes)
-    if sha256(data).hexdigest() != row.sha256:
+    data = _bytes_of(row)
+    if data is None or sha256(data).hexdigest() != row.sha256:
         raise PartDamaged(round=round_id, name=name)
     return from_bytes(kind, data)
 
@@ -75,3 +87,17 @@ def delete_unneeded() -> None:
         model.objects.filter(round_id__lt=oldest).exclude(
             round__status=FederationRound.Status.RUNNING
         ).delete()
+
+
+def _bytes_of(row: RoundPart) -> bytes | None:
+    """What was compressed; None if that can't be told any more."""
+    decompressor = zstandard.ZstdDecompressor()
+    try:
+        return decompressor.decompress(bytes(row.zstd), max_output_size=row.size_bytes)
+    except zstandard.ZstdError:
+        return None
+
+
+def _digest_of_bytes(row: RoundPart) -> str:
+    data = _bytes_of(row)
+    return "bytes that can't be read" if data is None else sha256(data).hexdigest()

@@ -18,7 +18,7 @@ from typing import TypeVar
 import structlog
 from django.db import Error
 
-from federation import history, merge, privacy, training
+from federation import history, merge, privacy, round_manifests, training
 from federation.collect import FirstReading, SecondReading
 from federation.history import Previous
 from federation.kernels import ShardNews
@@ -26,6 +26,7 @@ from federation.merge import Outcome, Plan
 from federation.models import Publication, RoundShard
 from federation.publishing import Found
 from federation.result import RoundResult
+from federation.round_manifests import PREVIOUS, RELEASED
 from federation.run import Abandoned, Run, troubles
 from federation.training import NewCodebook
 from federation.work import PLAN, Step
@@ -35,7 +36,7 @@ Given = TypeVar("Given", FirstReading, SecondReading)
 log = structlog.get_logger(__name__)
 
 #: Names of parts, besides those of shards and the plan.
-PREVIOUS, RELEASED, OUTCOME, CODEBOOK = "previous", "released", "outcome", "codebook"
+OUTCOME, CODEBOOK = "outcome", "codebook"
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,11 @@ class Training:
 def find_out(run: Run) -> Found:
     """Do all of a round that comes before publishing."""
     reading = Reading(run)
+    reading.refuse_overspending()
     outcome, cells = reading.outcome, reading.plan.cells
     trained = reading.trained
     run.told.problem = trained.problem
+    run.write(manifest=round_manifests.manifest_of(run.told))
     return Found(
         result=outcome.result,
         new_codebook=trained.new,
@@ -185,7 +188,8 @@ class Reading:
             raise Abandoned("There is no shard yet.")
         return total
 
-    def _refuse_overspending(self) -> None:
+    def refuse_overspending(self) -> None:
+        """Raise ``Abandoned`` if the round's noise would go beyond the budget."""
         if self._noise is None:
             return
         problem = privacy.overspent(self._noise, round_id=self._run.told.pk)

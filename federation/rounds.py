@@ -146,7 +146,9 @@ def _rehearse(shard_ids: Collection[int] | None, progress: Progress) -> RoundRep
         asked = _asked(shards, shard_ids)
         run = Rehearsal(Parameters.now(asked), shards, progress)
         try:
-            _ = reading.Reading(run).outcome
+            found = reading.Reading(run)
+            found.refuse_overspending()
+            _ = found.outcome
         except Abandoned as exc:
             run.told.problem = str(exc)
         return run.report()

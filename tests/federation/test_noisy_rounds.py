@@ -8,7 +8,7 @@ from federation import merge, parts, privacy, rounds
 from federation.collect import SecondReading
 from federation.models import FederationRound, GlobalPattern, PrivacySpending
 from federation.parameters import thresholds
-from federation.reading import RELEASED
+from federation.round_manifests import RELEASED
 from tests.federation import fleets
 
 pytestmark = pytest.mark.django_db(
