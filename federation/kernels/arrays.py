@@ -39,6 +39,28 @@ def group_starts(sorted_values: Int64Array) -> Int64Array:
     return np.flatnonzero(is_first)
 
 
+def float_sums(
+    groups: Int64Array, values: Float64Array, n_groups: int = 0
+) -> Float64Array:
+    """Sums of values by group, added in their order.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n,), int64
+        The group of each value, from 0.
+    values : ndarray of shape (n,), float64
+        What to add up.
+    n_groups : int, default 0
+        How many groups there are at least.
+
+    Returns
+    -------
+    ndarray of shape (n_groups or more,), float64
+        0 for groups without a value.
+    """
+    return np.bincount(groups, values, n_groups).astype(np.float64)
+
+
 def distinct(values: Int64Array) -> Int64Array:
     """Each value once, ascending; for numbers many times quicker than ``np.unique``.
 

@@ -11,11 +11,16 @@ from .dissolving import dissolve
 from .errors import KernelInputError
 from .joining import join
 from .kmeans import Points, iterate
+from .loose import loose_points
 from .opening import fillable_cells, largest, open_cells
 from .sampling import PatternSample
 
 #: Patterns that the cells are fitted to: 64 for each of 4,096 cells.
 SAMPLE_CAPACITY = 1 << 18
+
+# Cells are looked for again without the patterns that lie near no others, which hid
+# some of the others: at most this often.
+_OPENINGS = 5
 
 # A cell known from a sample only needs this many sampled TVs to have a steady centre.
 _MIN_SAMPLED_DEVICES = 8
@@ -112,13 +117,26 @@ def fit_cells(
     required = _required_devices(sample, min_devices)
     budget = min(max_cells, fillable_cells(len(points), required))
 
-    cells = open_cells(points, largest(points, previous, budget), budget)
-    cells = iterate(points, cells, iterations)
+    points, cells = _open(points, previous, budget, iterations)
     cells = dissolve(points, cells, required, previous.next_id)
     joined = join(points, cells)
     if len(joined) == len(cells):
         return cells
     return iterate(points, joined, iterations)
+
+
+def _open(
+    points: Points, previous: Cells, budget: int, iterations: int
+) -> tuple[Points, Cells]:
+    """Cells around patterns that lie near others; those that don't are set aside."""
+    for _ in range(_OPENINGS):
+        cells = open_cells(points, largest(points, previous, budget), budget)
+        cells = iterate(points, cells, iterations)
+        is_loose = loose_points(points, cells)
+        if not is_loose.any() or is_loose.all():
+            break
+        points = points.take(~is_loose)
+    return points, cells
 
 
 def _required_devices(sample: PatternSample, min_devices: int) -> int:

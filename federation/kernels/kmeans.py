@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Float32Array, Int8Array, Int16Array, Int64Array
+from .arrays import BoolArray, Float32Array, Int8Array, Int16Array, Int64Array
 from .cells import Cells
 from .quantise import CodedCentroids, code_norms, quantise, sums_by_group, unit_rows
 from .sampling import PatternSample
@@ -41,6 +41,7 @@ class Points:
     code_norms: Float32Array
     weights: Int64Array
     devices: Int64Array
+    batches: Int64Array
 
     @classmethod
     def of(cls, sample: PatternSample) -> Points:
@@ -56,10 +57,22 @@ class Points:
             code_norms=code_norms(codes),
             weights=sample.weights[rows],
             devices=sample.device_numbers()[rows],
+            batches=sample.batches[rows],
         )
 
     def __len__(self) -> int:
         return len(self.weights)
+
+    def take(self, is_kept: BoolArray) -> Points:
+        """The points that a mask keeps."""
+        return Points(
+            vectors=self.vectors[is_kept],
+            codes=self.codes[is_kept],
+            code_norms=self.code_norms[is_kept],
+            weights=self.weights[is_kept],
+            devices=self.devices[is_kept],
+            batches=self.batches[is_kept],
+        )
 
     def nearest(self, cells: Cells) -> tuple[Int64Array, Float32Array]:
         """The nearest cell of every pattern, and the cosine with it."""

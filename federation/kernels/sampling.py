@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,29 @@ class PatternSample:
     def fraction(self) -> float:
         """The share of all patterns that is in the sample; 1 where there are none."""
         return len(self) / self.n_patterns if self.n_patterns else 1.0
+
+    def without(self, batches: Int64Array) -> PatternSample:
+        """The sample of the other batches.
+
+        Parameters
+        ----------
+        batches : ndarray of shape (n,), int64
+            Enrolment batches.
+
+        Returns
+        -------
+        PatternSample
+            As if TVs of these batches had nothing; of as many patterns and TVs.
+        """
+        is_kept = ~np.isin(self.batches, batches)
+        return replace(
+            self,
+            hashes=self.hashes[is_kept],
+            keys=self.keys[is_kept],
+            vectors=self.vectors[is_kept],
+            weights=self.weights[is_kept],
+            batches=self.batches[is_kept],
+        )
 
     def device_numbers(self) -> Int64Array:
         """A number for the TV behind each sampled pattern.

@@ -12,17 +12,17 @@ from .arrays import BoolArray, Float32Array, Int64Array, distinct, group_starts
 from .blocks import EMBEDDING_DIMENSIONS, N_CONTEXT_CODES, PatternBlock
 from .errors import KernelInputError
 from .items import GENRE_PREFIX, ItemFilter, Vocabulary
-from .origins import OriginCounter
 from .names import NameLists
+from .origins import OriginCounter
 from .quantise import (
     CodedCentroids,
     capped_samples,
     pattern_weights,
-    quantise,
     rate_fixed_point,
     sums_by_group,
     to_fixed_point,
 )
+from .screening import Screen, open_screen
 from .sparse import CountsBuilder, CountsMerger, SparseCounts, merge_counts
 
 # Values summed in float64 at a time: with 2**30 each, they stay exact.
@@ -131,10 +131,19 @@ class CellCollector:
         Unit vectors. May be empty; then only regions and contents are counted.
     item_filter : ItemFilter
         Which names to count, from the merged census of all shards.
+    screen : Screen, optional
+        Patterns to pass over in cells; none by default.
     """
 
-    def __init__(self, centroids: Float32Array, *, item_filter: ItemFilter) -> None:
+    def __init__(
+        self,
+        centroids: Float32Array,
+        *,
+        item_filter: ItemFilter,
+        screen: Screen | None = None,
+    ) -> None:
         n_cells = len(centroids)
+        self._screen = screen or open_screen(n_cells)
         self._coded = CodedCentroids(centroids)
         self._n_devices = 0
         self._n_patterns = 0
@@ -167,10 +176,13 @@ class CellCollector:
         Returns
         -------
         ndarray of shape (n,), int64
-            The cell of each row; -1 where there are no cells.
+            The cell of each row, passed over or not; -1 where there are no cells.
         """
-        cells, _ = self._coded.nearest(quantise(block.embeddings))
-        weights = pattern_weights(block)
+        cells, cosines = self._coded.assign(block.embeddings)
+        is_kept = self._screen.keeps(
+            cells, cosines, block.device_batch[block.device_index]
+        )
+        weights = np.where(is_kept, pattern_weights(block), 0)
         self._n_devices += len(group_starts(block.device_index))
         self._n_patterns += len(block)
         contents = _Names.of(block.content_ids, self._contents)
