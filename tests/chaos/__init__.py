@@ -1,0 +1,1 @@
+"""Rounds whose processes are killed at random, held against undisturbed ones."""
