@@ -12,9 +12,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from federation.collect import FirstReading, SecondReading
+from federation.defences import Defences, defend
 from federation.kernels import (
     CONTENTS_PER_TV,
     GENRE_PREFIX,
+    CellHistory,
     Cells,
     CellSums,
     ItemFilter,
@@ -22,22 +24,23 @@ from federation.kernels import (
     Links,
     PairPlan,
     PublishableCells,
+    Screen,
     ShardHistory,
     ShardNews,
     Trend,
     TrendOrigin,
     find_trends,
-    fit_cells,
+    fit_screened_cells,
     link_contents,
-    merge_censuses,
-    merge_pairs,
-    merge_samples,
-    merge_sums,
+    no_cell_history,
+    no_cells,
+    open_screen,
     plan_pairs,
     publishable_cells,
     trace_trends,
 )
 from federation.kernels.clipping import Clipping
+from federation.quarantined import NOTHING, Quarantined
 from federation.result import (
     ResultLinks,
     ResultOrigin,
@@ -73,6 +76,8 @@ class Plan:
     """What the second reading counts, the same on every shard."""
 
     cells: Cells
+    #: What is passed over in the cells.
+    screen: Screen
     item_filter: ItemFilter
     pair_plan: PairPlan
 
@@ -92,39 +97,39 @@ class Outcome:
     suppressed_link_count: int = 0
     #: Complete too: the shards behind the history, by region.
     shard_history: dict[tuple[str, int], ShardHistory] = field(default_factory=dict)
+    #: What was held back or left out because it doesn't fit the rest.
+    defences: Defences = Defences()
+    #: The cells, and what is to be known of them in the next round.
+    cells: Cells = field(default_factory=no_cells)
+    cell_history: CellHistory = field(default_factory=no_cell_history)
 
 
-def add_first(one: FirstReading, other: FirstReading) -> FirstReading:
-    return FirstReading(
-        sample=merge_samples([one.sample, other.sample]),
-        census=merge_censuses([one.census, other.census]),
-        stored_device_count=one.stored_device_count + other.stored_device_count,
-        stored_pattern_count=one.stored_pattern_count + other.stored_pattern_count,
-    )
-
-
-def add_second(one: SecondReading, other: SecondReading) -> SecondReading:
-    return SecondReading(
-        sums=merge_sums([one.sums, other.sums]),
-        pairs=merge_pairs([one.pairs, other.pairs]),
-    )
-
-
-def plan(reading: FirstReading, *, previous: Cells, thresholds: Thresholds) -> Plan:
+def plan(
+    reading: FirstReading,
+    *,
+    previous: Cells,
+    thresholds: Thresholds,
+    quarantined: Quarantined = NOTHING,
+) -> Plan:
     """Fit the cells, starting from the last round's, and choose what to count."""
+    cells, screen = fit_screened_cells(
+        reading.sample,
+        previous=previous,
+        max_cells=thresholds.max_cells,
+        min_devices=thresholds.min_devices,
+    )
+    item_filter = reading.census.filter(min_devices=thresholds.min_devices)
+    item_filter = item_filter.without(quarantined.contents)
+    pair_plan = plan_pairs(
+        reading.census,
+        min_devices=thresholds.min_devices,
+        contents_per_tv=CONTENTS_PER_TV,
+    )
     return Plan(
-        cells=fit_cells(
-            reading.sample,
-            previous=previous,
-            max_cells=thresholds.max_cells,
-            min_devices=thresholds.min_devices,
-        ),
-        item_filter=reading.census.filter(min_devices=thresholds.min_devices),
-        pair_plan=plan_pairs(
-            reading.census,
-            min_devices=thresholds.min_devices,
-            contents_per_tv=CONTENTS_PER_TV,
-        ),
+        cells=cells,
+        screen=screen,
+        item_filter=item_filter,
+        pair_plan=replace(pair_plan, item_filter=item_filter),
     )
 
 
@@ -156,12 +161,15 @@ def conclude(
     *,
     released: SecondReading | None = None,
     cells: Cells,
+    screen: Screen | None = None,
     history: Mapping[tuple[str, str], ItemHistory],
     previous_trends: Sequence[Trend],
     thresholds: Thresholds,
     shard_history: Mapping[tuple[str, int], ShardHistory] | None = None,
     shards: Mapping[int, ShardNews] | None = None,
     absent: Collection[int] = (),
+    cell_history: CellHistory | None = None,
+    quarantined: Quarantined = NOTHING,
 ) -> Outcome:
     """Turn the sums of all shards into what may be published.
 
@@ -189,12 +197,21 @@ def conclude(
     kept = previous_trends
     if noise is None:
         kept = _still_named(previous_trends, counted.sums, enough)
-    published = publishable_cells(
+    enough_behind = publishable_cells(
         reading.sums,
         min_sources=thresholds.min_sources,
         min_devices=thresholds.min_devices,
         min_batches=thresholds.min_batches,
     )
+    defended = defend(
+        enough_behind,
+        cells=cells,
+        screen=screen or open_screen(len(cells)),
+        n_devices=reading.sums.n_devices,
+        history=cell_history or no_cell_history(),
+        quarantined=quarantined,
+    )
+    published = defended.published
     trends = find_trends(
         reading.sums.region_items,
         reading.sums.reporters() if is_judged else {},
@@ -227,7 +244,10 @@ def conclude(
         ),
         history=trends.history,
         shard_history=trends.shard_history,
-        suppressed_count=int((counted.sums.devices > 0).sum()) - len(published),
+        suppressed_count=int((counted.sums.devices > 0).sum()) - len(enough_behind),
+        defences=defended.defences,
+        cells=defended.cells,
+        cell_history=defended.history,
         suppressed_trend_count=int((counted.sums.region_items.counts < enough).sum()),
         suppressed_link_count=int((counted.pairs.pairs.counts < enough).sum()),
     )

@@ -11,9 +11,9 @@ must not be given any longer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 from django.db import Error
@@ -28,10 +28,20 @@ from federation.publishing import Found
 from federation.result import RoundResult
 from federation.round_manifests import PREVIOUS, RELEASED
 from federation.run import Abandoned, Run, troubles
+from federation.totals import FirstTotal, SecondTotal
 from federation.training import NewCodebook
 from federation.work import PLAN, Step
 
 Given = TypeVar("Given", FirstReading, SecondReading)
+
+
+class Total(Protocol[Given]):
+    """Readings added up."""
+
+    def add(self, reading: Given) -> None: ...
+
+    def total(self) -> Given | None: ...
+
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +61,7 @@ def find_out(run: Run) -> Found:
     """Do all of a round that comes before publishing."""
     reading = Reading(run)
     reading.refuse_overspending()
-    outcome, cells = reading.outcome, reading.plan.cells
+    outcome = reading.outcome
     trained = reading.trained
     run.told.problem = trained.problem
     run.write(manifest=round_manifests.manifest_of(run.told))
@@ -61,7 +71,8 @@ def find_out(run: Run) -> Found:
         keep=partial(
             history.keep,
             run.told.pk,
-            cells,
+            outcome.cells,
+            outcome.cell_history,
             outcome.history,
             outcome.shard_history,
         ),
@@ -86,7 +97,7 @@ class Reading:
     @cached_property
     def first(self) -> FirstReading:
         """The first reading, of all shards that gave one."""
-        return self._read(Step.SAMPLING, FirstReading, merge.add_first)
+        return self._read(Step.SAMPLING, FirstReading, FirstTotal())
 
     @cached_property
     def plan(self) -> Plan:
@@ -102,6 +113,7 @@ class Reading:
             suppressed_count=outcome.suppressed_count,
             suppressed_trend_count=outcome.suppressed_trend_count,
             suppressed_link_count=outcome.suppressed_link_count,
+            defences=asdict(outcome.defences),
         )
         self._refuse_nothing(outcome)
         return outcome
@@ -114,7 +126,12 @@ class Reading:
     def _fitted(self, previous: Previous) -> Plan:
         first = self.first
         self._run.enter("fitting")
-        return merge.plan(first, previous=previous.cells, thresholds=self._thresholds)
+        return merge.plan(
+            first,
+            previous=previous.cells,
+            thresholds=self._thresholds,
+            quarantined=self._parameters.quarantined,
+        )
 
     def _concluded(self, plan: Plan) -> Outcome:
         news: dict[int, ShardNews] = {}
@@ -123,19 +140,22 @@ class Reading:
             news[shard_id] = ShardNews(given.sums.region_items, given.sums.reporters())
 
         second = self._read(
-            Step.COLLECTING, SecondReading, merge.add_second, each=add_news
+            Step.COLLECTING, SecondReading, SecondTotal(), each=add_news
         )
         self._run.enter("merging")
         return merge.conclude(
             second,
             released=self._released(second),
             cells=plan.cells,
+            screen=plan.screen,
             history=self.previous.history,
             previous_trends=self.previous.trends,
             thresholds=self._thresholds,
             shard_history=self.previous.shard_history,
             shards=news,
             absent={row.shard_id for row in self._run.rows()} - news.keys(),
+            cell_history=self.previous.cell_history,
+            quarantined=self._parameters.quarantined,
         )
 
     def _released(self, second: SecondReading) -> SecondReading | None:
@@ -175,15 +195,15 @@ class Reading:
         self,
         step: Step,
         kind: type[Given],
-        add: Callable[[Given, Given], Given],
+        readings: Total[Given],
         *,
         each: Callable[[int, Given], None] = lambda *_: None,
     ) -> Given:
-        total: Given | None = None
         for shard_id, given in self._run.read(step, kind):
             each(shard_id, given)
-            total = given if total is None else add(total, given)
+            readings.add(given)
         self._refuse_too_few()
+        total = readings.total()
         if total is None:
             raise Abandoned("There is no shard yet.")
         return total

@@ -23,6 +23,7 @@ from federation.kernels.clipping import clip
 from federation.kernels.privacy import with_noisy_sources
 from federation.merge import Thresholds
 from federation.result import RoundResult
+from federation.totals import FirstTotal, SecondTotal
 from tests.federation.kernels.planting import SEED, around, block_of, dealt, directions
 from tests.federation.recount import Recount, n_tvs
 
@@ -190,7 +191,7 @@ def first_reading(blocks):
         sampler.add(block)
         counter.add(block)
         readings.append(FirstReading(sampler.sample(), counter.census(), 0, 0))
-    return added(readings, merge.add_first)
+    return added(readings, FirstTotal())
 
 
 def second_reading(blocks, plan, *, noise=None):
@@ -205,14 +206,13 @@ def second_reading(blocks, plan, *, noise=None):
         if noise is not None:
             sums = with_noisy_sources(sums, noise)
         readings.append(SecondReading(sums, pairs.counts()))
-    return added(readings, merge.add_second), recount
+    return added(readings, SecondTotal()), recount
 
 
-def added(readings, add):
-    total = readings[0]
-    for reading in readings[1:]:
-        total = add(total, reading)
-    return total
+def added(readings, to):
+    for reading in readings:
+        to.add(reading)
+    return to.total()
 
 
 def rates(row):
