@@ -87,7 +87,6 @@ class Reading:
         self._parameters = run.parameters
         self._thresholds = self._parameters.thresholds
         self._noise = merge.noise_plan(self._thresholds)
-        self._refuse_overspending()
 
     @cached_property
     def previous(self) -> Previous:
