@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,6 @@ from federation.models import (
     FederationRound,
     GlobalPattern,
     Publication,
-    Trend,
 )
 from shards.databases import CONTROL_ALIAS
 
@@ -87,37 +85,6 @@ def seconds_since_last_round() -> float | None:
         .first()
     )
     return (begun[0] - begun[1]).total_seconds() if begun else None
-
-
-@dataclass(frozen=True)
-class TrendWithHistory:
-    """A current trend, and its score in the versions that are still kept."""
-
-    trend: Trend
-    #: (version, score), oldest first, the current one last.
-    scores: list[tuple[int, float]]
-
-
-def trends_with_history(
-    region: str | None = None, *, limit: int = 50
-) -> list[TrendWithHistory]:
-    """The current trends of a region (of all, without one), strongest first."""
-    version = current_version()
-    trends = Trend.objects.filter(version=version)
-    if region is not None:
-        trends = trends.filter(region=region)
-    shown = list(trends.order_by("rank", "-score", "region")[:limit])
-    scores: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    kept = Trend.objects.filter(
-        version__lte=version, item__in={trend.item for trend in shown}
-    ).order_by("version")
-    for trend in kept:
-        key = (trend.region, trend.item)
-        scores.setdefault(key, []).append((trend.version, trend.score))
-    return [
-        TrendWithHistory(trend=trend, scores=scores[trend.region, trend.item])
-        for trend in shown
-    ]
 
 
 def similar_global_patterns(

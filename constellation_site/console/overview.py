@@ -90,6 +90,7 @@ def context(request: HttpRequest, base: dict[str, Any]) -> dict[str, Any]:
         "concerns": [
             *shard_concerns(shards, now=now),
             *federation_concerns(last_rounds, publication, now=now),
+            *trend_concerns(),
         ],
         "fullest_shards": by_use[:SHARDS_SHOWN],
         "shard_count": len(shards),
@@ -201,12 +202,38 @@ def federation_concerns(
     return concerns
 
 
+def trend_concerns() -> list[Concern]:
+    """Tell of what one batch or one shard makes rise, as somebody might want to."""
+    carried_count = (
+        Trend.objects.filter(
+            version=selectors.current_version(),
+            kind__in=(Trend.Kind.NEW, Trend.Kind.RISING),
+        )
+        .exclude(carrying_batch=None, carrying_shard=None)
+        .count()
+    )
+    if not carried_count:
+        return []
+    are = "trend comes" if carried_count == 1 else "trends come"
+    return [
+        Concern(
+            tone="warning",
+            icon="crisis_alert",
+            text=f"{carried_count} {are} from one batch or shard",
+            detail="Far more than its size explains. Does somebody push it?",
+            url=reverse("admin:federation_trend_changelist") + "?carried_by=any",
+        )
+    ]
+
+
 def trends_by_region() -> list[tuple[str, list[TrendRow]]]:
     """List the strongest trends of each region; the current version's, a few rows."""
     trends = list(
         Trend.objects.filter(
             version=selectors.current_version(), rank__lte=TRENDS_SHOWN
-        ).order_by("region", "rank")
+        )
+        .exclude(kind=Trend.Kind.FADING)
+        .order_by("region", "rank")
     )
     regions: dict[str, list[Trend]] = {}
     for trend in trends:

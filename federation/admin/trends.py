@@ -1,9 +1,9 @@
-"""Trends by region, against their own past."""
+"""Trends by region: against their own past, and where they come from."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
@@ -16,11 +16,18 @@ from federation import selectors
 from federation.admin.versions import VersionFilter
 from federation.models import Publication, Trend
 from patterns.display import title_of_item, titles_of
-from shards.admin_base import ConsoleAdmin, ReadOnly, cell, thousands
-from shards.models import Shard
+from shards.admin_base import ConsoleAdmin, ReadOnly, cell, status_badge, thousands
+from shards.models import EnrolmentBatch, Shard
 
-#: Publications that a trend's sparkline looks back over.
+#: Publications that a trend's page looks back over.
 HISTORY_LENGTH = 12
+
+KIND_TONES = {
+    Trend.Kind.NEW: "success",
+    Trend.Kind.RISING: "success",
+    Trend.Kind.STEADY: "",
+    Trend.Kind.FADING: "info",
+}
 
 
 class RegionFilter(admin.SimpleListFilter):
@@ -43,18 +50,44 @@ class RegionFilter(admin.SimpleListFilter):
         return queryset.filter(region=self.value()) if self.value() else queryset
 
 
+class CarriedFilter(admin.SimpleListFilter):
+    """Trends that most of one batch, or of one shard, makes."""
+
+    title = "carried by"
+    parameter_name = "carried_by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("any", "One batch or shard"),
+            ("batch", "One batch"),
+            ("shard", "One shard"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "any":
+                return queryset.exclude(carrying_batch=None, carrying_shard=None)
+            case "batch":
+                return queryset.exclude(carrying_batch=None)
+            case "shard":
+                return queryset.exclude(carrying_shard=None)
+        return queryset
+
+
 @admin.register(Trend)
 class TrendAdmin(ReadOnly, ConsoleAdmin):
     list_display = (
         "subject",
         "region",
+        "becoming",
         "rank",
         "strength",
         "against_usual",
         "tvs",
-        "course",
+        "path",
+        "origin",
     )
-    list_filter = (VersionFilter, RegionFilter)
+    list_filter = (VersionFilter, RegionFilter, "kind", CarriedFilter)
     search_fields = ("item__startswith",)
     search_help_text = "The beginning of a content id, or genre:thriller."
     ordering = ("rank", "region")
@@ -67,16 +100,20 @@ class TrendAdmin(ReadOnly, ConsoleAdmin):
         changelist: ChangeList = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
         titles = titles_of(row.item for row in rows)
-        courses = courses_of(rows)
+        carriers = Carriers.of(rows)
         for row in rows:
             row.title = title_of_item(row.item, titles)
-            row.course = courses[row.region, row.item]
+            row.carriers = carriers.words(row)
         changelist.result_list = rows
         return changelist
 
     @admin.display(description="what", ordering="item")
     def subject(self, row: Any) -> str:
         return str(row.title)
+
+    @admin.display(description="kind", ordering="kind")
+    def becoming(self, row: Trend) -> SafeString:
+        return status_badge(row.get_kind_display(), KIND_TONES[Trend.Kind(row.kind)])
 
     @admin.display(description="score", ordering="score")
     def strength(self, row: Trend) -> SafeString:
@@ -87,19 +124,103 @@ class TrendAdmin(ReadOnly, ConsoleAdmin):
         return cell("console/rate.html", trend=row, growth=growth(row))
 
     @admin.display(description="course")
-    def course(self, row: Any) -> SafeString:
-        return cell("console/course.html", values=row.course)
+    def path(self, row: Trend) -> SafeString:
+        return cell("console/course.html", values=drawn(row.course))
+
+    @admin.display(description="comes from")
+    def origin(self, row: Any) -> SafeString:
+        return cell("console/carriers.html", trend=row, carriers=row.carriers)
 
     def page(self, request: HttpRequest, obj: Trend) -> dict[str, Any]:
         titles = titles_of([obj.item])
         same_item = Trend.objects.filter(version=obj.version, item=obj.item)
+        carriers = Carriers.of([obj])
         return {
             "title": title_of_item(obj.item, titles),
+            "kind_tone": KIND_TONES[Trend.Kind(obj.kind)],
             "growth": growth(obj),
-            "course": courses_of([obj])[obj.region, obj.item],
+            "path": drawn(obj.course),
+            "highest_rate": max(obj.course, default=0.0),
             "history": _history(obj),
             "elsewhere": same_item.exclude(pk=obj.pk).order_by("-score"),
+            "carriers": carriers.words(obj),
+            "origins": [
+                Spread.of(
+                    "Enrolment batches",
+                    "admin:shards_enrolmentbatch_change",
+                    zip(obj.batch_ids, obj.batch_shares, strict=True),
+                    carriers.batches,
+                    obj.batch_concentration,
+                ),
+                Spread.of(
+                    "Shards",
+                    "admin:shards_shard_change",
+                    zip(obj.shard_ids, obj.shard_shares, strict=True),
+                    carriers.shards,
+                    obj.shard_concentration,
+                ),
+            ],
         }
+
+
+@dataclass(frozen=True)
+class Carriers:
+    """The names of the shards and batches that trends come from."""
+
+    shards: dict[int, str]
+    batches: dict[int, str]
+
+    @classmethod
+    def of(cls, trends: Iterable[Trend]) -> Carriers:
+        trends = list(trends)
+        shards = {each for trend in trends for each in trend.shard_ids}
+        batches = {each for trend in trends for each in trend.batch_ids}
+        shards |= {t.carrying_shard for t in trends if t.carrying_shard is not None}
+        batches |= {t.carrying_batch for t in trends if t.carrying_batch is not None}
+        return cls(
+            shards=_names_of(Shard.objects.filter(pk__in=shards)),
+            batches=_names_of(EnrolmentBatch.objects.filter(pk__in=batches)),
+        )
+
+    def words(self, trend: Trend) -> list[str]:
+        """Say which one batch or shard carries a trend, if one does."""
+        said = []
+        if trend.carrying_batch is not None:
+            said.append(f"batch {_named(self.batches, trend.carrying_batch)}")
+        if trend.carrying_shard is not None:
+            said.append(f"shard {_named(self.shards, trend.carrying_shard)}")
+        return said
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a trend's TVs are spread over batches, or over shards."""
+
+    title: str
+    page: str
+    #: (id, name, share), the largest first.
+    largest: list[tuple[int, str, float]]
+    #: What none of the largest has.
+    rest: float
+    concentration: float
+
+    @classmethod
+    def of(
+        cls,
+        title: str,
+        page: str,
+        shares: Iterable[tuple[int, float]],
+        names: dict[int, str],
+        concentration: float,
+    ) -> Spread:
+        largest = [(key, _named(names, key), share) for key, share in shares]
+        told = sum(share for _, _, share in largest)
+        return cls(title, page, largest, max(1.0 - told, 0.0), concentration)
+
+    @property
+    def effective_count(self) -> float:
+        """How many equal ones would be as concentrated."""
+        return 1 / self.concentration if self.concentration else 0.0
 
 
 def growth(trend: Trend) -> float | None:
@@ -107,27 +228,18 @@ def growth(trend: Trend) -> float | None:
     return trend.rate / trend.usual_rate if trend.usual_rate > 0 else None
 
 
-def courses_of(trends: Iterable[Trend]) -> dict[tuple[str, str], list[float]]:
-    """Look up the scores of trends over the last versions, oldest first.
+def drawn(course: list[float]) -> list[float]:
+    """Scale rates for a sparkline: the highest reaches the top."""
+    highest = max(course, default=0.0)
+    return [rate / highest for rate in course] if highest else course
 
-    A version that didn't have the trend counts as 0.
-    """
-    trends = list(trends)
-    versions = sorted(_kept_versions())
-    scores: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
-    rows = Trend.objects.filter(
-        version__in=versions,
-        region__in={trend.region for trend in trends},
-        item__in={trend.item for trend in trends},
-    ).order_by()
-    for version, region, item, score in rows.values_list(
-        "version", "region", "item", "score"
-    ):
-        scores[region, item][version] = score
-    return {
-        key: [scores[key].get(version, 0.0) for version in versions]
-        for key in {(trend.region, trend.item) for trend in trends}
-    }
+
+def _named(names: dict[int, str], key: int) -> str:
+    return names.get(key, f"{key} (removed)")
+
+
+def _names_of(rows: QuerySet[Any]) -> dict[int, str]:
+    return dict(rows.values_list("pk", "name"))
 
 
 def _history(trend: Trend) -> QuerySet[Trend]:

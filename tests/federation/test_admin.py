@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from federation.admin.patterns import nearest_cells
 from federation.admin.rounds import ROUND_SHARD_TONES, ROUND_TONES
-from federation.admin.trends import courses_of
+from federation.admin.trends import drawn
 from federation.models import (
     FederationRound,
     GlobalPattern,
@@ -30,6 +30,7 @@ from federation.models import (
     TrainedCodebook,
     Trend,
 )
+from shards.services.batches import create_batch
 from shards.services.operators import Role
 from tests.console import (
     add_content,
@@ -258,7 +259,7 @@ def test_trends_show_titles_and_what_is_usual(viewer):
     publish(1)
     add_content("tt1", "Alien", year=1979)
     trend_of(1, "tt1", rate=0.12, usual_rate=0.02).save()
-    trend_of(1, "genre:horror", rank=2, usual_rate=0.0).save()
+    trend_of(1, "genre:horror", rank=2, usual_rate=0.0, kind="new").save()
 
     page = viewer.get(TRENDS).content.decode()
 
@@ -266,7 +267,7 @@ def test_trends_show_titles_and_what_is_usual(viewer):
     assert "Genre: horror" in page
     assert "usually 2.0 %" in page
     assert "× 6" in page
-    assert "new" in page
+    assert re.search(r">\s*New\s*<", page)
 
 
 def test_trends_are_filtered_by_the_regions_there_are(viewer, vega):
@@ -282,34 +283,82 @@ def test_trends_are_filtered_by_the_regions_there_are(viewer, vega):
     assert {"eu-west", "us-east", "global"} <= set(offered)  # vega is global
 
 
-def test_course_of_a_trend_has_a_zero_where_it_was_absent():
-    for version in (1, 2, 3):
-        publish(version)
-    Trend.objects.bulk_create(
-        [trend_of(1, "tt1", score=0.4), trend_of(3, "tt1", score=0.9)]
-    )
-
-    courses = courses_of(Trend.objects.filter(version=3))
-
-    assert courses == {("eu-west", "tt1"): [0.4, 0.0, 0.9]}
-
-
-def test_course_leaves_out_a_version_that_is_being_staged():
+def test_trends_are_filtered_by_kind_and_by_who_carries_them(viewer):
     publish(1)
-    trend_of(1, "tt1", score=0.4).save()
-    Publication.objects.create(
-        version=2,
-        round_id=1,
-        checksum="",
-        pattern_count=0,
-        trend_count=0,
-        link_count=0,
-        published_at=timezone.now(),
+    Trend.objects.bulk_create(
+        [
+            trend_of(1, "tt1", kind="new", carrying_batch=7, batch_ids=[7]),
+            trend_of(1, "tt2", rank=2, kind="steady"),
+            trend_of(1, "tt3", kind="fading"),
+        ]
     )
 
-    courses = courses_of(Trend.objects.filter(version=1))
+    def shown(**asked):
+        return [row.item for row in viewer.get(TRENDS, asked).context["cl"].result_list]
 
-    assert courses == {("eu-west", "tt1"): [0.4]}
+    assert shown(kind__exact="new") == ["tt1"]
+    assert shown(kind__exact="fading") == ["tt3"]
+    assert shown(carried_by="batch") == ["tt1"]
+    assert shown(carried_by="shard") == []
+
+
+def test_a_page_of_trends_costs_a_handful_of_queries(
+    viewer, vega, django_assert_max_num_queries
+):
+    publish(1)
+    batch = create_batch(name="Kitchens").batch
+    Trend.objects.bulk_create(
+        trend_of(
+            1,
+            f"tt{rank}",
+            rank=rank,
+            course=[0.1, 0.2],
+            shard_ids=[vega.pk],
+            batch_ids=[batch.pk],
+            carrying_batch=batch.pk,
+        )
+        for rank in range(1, 51)
+    )
+
+    with django_assert_max_num_queries(16):
+        page = viewer.get(TRENDS).content.decode()
+
+    assert page.count("batch Kitchens") == 50
+
+
+def test_trend_page_shows_where_it_comes_from(viewer, vega, altair):
+    publish(1)
+    batch = create_batch(name="Kitchens").batch
+    trend = trend_of(
+        1,
+        "tt1",
+        kind="rising",
+        course=[0.02, 0.05, 0.12],
+        shard_ids=[vega.pk, altair.pk],
+        shard_shares=[0.6, 0.4],
+        shard_concentration=0.52,
+        batch_ids=[batch.pk, 999],
+        batch_shares=[0.85, 0.1],
+        batch_concentration=0.73,
+        carrying_batch=batch.pk,
+    )
+    trend.save()
+
+    page = viewer.get(f"{TRENDS}{trend.pk}/change/").content.decode()
+
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    assert "Carried by batch Kitchens." in text
+    assert "as concentrated as 1.4 equal ones" in text
+    for words in ("Kitchens 85 %", "999 (removed) 10 %", "all others 5.0 %"):
+        assert words in text
+    assert f"{vega.name} 60 %" in text
+    assert "share of TVs in 3 rounds, at most 12 %" in text
+
+
+def test_a_course_is_drawn_up_to_its_highest_rate():
+    assert drawn([0.02, 0.04, 0.01]) == [0.5, 1, 0.25]
+    assert drawn([]) == []
+    assert drawn([0.0, 0.0]) == [0, 0]
 
 
 def test_trend_page_tells_its_past_and_where_else_it_trends(viewer):

@@ -101,6 +101,24 @@ def test_index_shows_the_five_strongest_trends_of_each_region(viewer):
     assert set(regions) == {"eu-west", "us-east"}
 
 
+def test_index_tells_of_what_one_batch_makes_rise(viewer):
+    publish(1)
+    Trend.objects.bulk_create(
+        [
+            trend_of(1, "tt1", kind="rising", carrying_batch=7),
+            trend_of(1, "tt2", rank=2, kind="steady", carrying_batch=7),
+            trend_of(1, "tt3", kind="fading", carrying_shard=1),
+        ]
+    )
+
+    told = concerns(viewer)
+
+    url = told["1 trend comes from one batch or shard"]
+    rows = viewer.get(url).context["cl"].result_list
+    assert {row.item for row in rows} == {"tt1", "tt2", "tt3"}
+    assert "tt3" not in viewer.get(INDEX).content.decode()
+
+
 def test_calm_fleet_needs_no_attention(viewer, observed):
     Shard.objects.update(device_count=0)
     publish(1)

@@ -50,7 +50,20 @@ def fleet(vega, altair) -> None:
     add_content("tt1", "Alien", year=1979)
     for version in (1, 2):
         publish(version, published_at=timezone.now() - timedelta(minutes=9))
-        trend_of(version, "tt1", score=0.4 * version).save()
+        trend_of(
+            version,
+            "tt1",
+            kind="rising",
+            score=0.4 * version,
+            course=[0.01, 0.02, 0.05, 0.12],
+            shard_ids=[vega.pk, altair.pk],
+            shard_shares=[0.6, 0.4],
+            shard_concentration=0.52,
+            batch_ids=[7],
+            batch_shares=[0.9],
+            batch_concentration=0.81,
+            carrying_batch=7,
+        ).save()
     GlobalPattern.objects.bulk_create([cell_of(2, 7, content_ids=["tt1"])])
     assert Trend.objects.count() == 2
 
@@ -94,6 +107,10 @@ def test_console_is_quiet_and_offline_in_the_dark(browser, live_server, width):
 
     _log_in(page, live_server.url)
     too_wide = [path for path in PAGES if _overflows(page, live_server.url + path)]
+    page.goto(f"{live_server.url}/admin/federation/trend/")
+    page.click("th a:has-text('Alien')")
+    page.wait_for_selector("text=Carried by batch 7")
+    too_wide += [page.url] if _overflows(page, page.url) else []
     page.goto(live_server.url)
 
     assert page.inner_text(".cs-attention").startswith("storage")  # altair is full
