@@ -80,6 +80,27 @@ def test_start_is_refused_where_the_variable_would_fail_later(name, value):
     assert re.search(f"{name} is '?{value}'?. Accepted: ", start.stderr)
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://:secret@cache:6379/0", "rediss://cache", "amqp://u:p@mq/fleet"]
+)
+def test_broker_is_named_by_its_address(monkeypatch, url):
+    monkeypatch.setenv("X", url)
+
+    assert environment.broker_url("X", "pgmq://here") == url
+
+
+@pytest.mark.parametrize(
+    "url", ["cache:6379", "redis://", "filesystem:///secret", "sqs://u:secret@"]
+)
+def test_what_is_no_broker_is_refused_without_its_password(monkeypatch, url):
+    monkeypatch.setenv("X", url)
+
+    with pytest.raises(ImproperlyConfigured, match="X isn't the address") as refusal:
+        environment.broker_url("X", "pgmq://here")
+    assert "Accepted: redis://" in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
 def test_address_without_a_host_means_every_interface(monkeypatch):
     monkeypatch.setenv("X", ":9090")
 

@@ -18,6 +18,7 @@ import redis
 from celery import Celery
 from django.conf import settings
 from django.db import connection, connections
+from django.db.models.functions import Now
 
 from federation.models import Worker
 from tests.running import BASE_DIR, free_ports, wait_for
@@ -147,6 +148,12 @@ class Crew:
 
     def complete(self, count: int = 2) -> None:
         """Have so many, and all of them ready."""
+        for worker in self.workers:
+            # It says so every few seconds, but the tables were emptied since.
+            Worker.objects.get_or_create(
+                name=worker.name,
+                defaults={"slots": 2, "started_at": Now(), "seen_at": Now()},
+            )
         while len(self.workers) < count:
             self.workers.append(WorkerProcess(self.broker, self.log))
         wait_for(lambda: all(worker.is_there for worker in self.workers))
