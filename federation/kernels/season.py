@@ -124,8 +124,10 @@ class Season:
         known = past.values()
         self._rounds = max((each.effective_rounds for each in known), default=0.0)
         self._reporters = max((each.effective_reporters for each in known), default=0.0)
-        n_items = len({*device_counts, *past})
-        self._quantile = NormalDist().inv_cdf(1 - _CHANCE_FINDS / max(n_items, 1))
+        #: All that was named, in this round or before, in alphabetical order.
+        self.items = sorted({*device_counts, *past})
+        chance = _CHANCE_FINDS / max(len(self.items), 1)
+        self._quantile = NormalDist().inv_cdf(1 - chance)
 
     def judge(self, item: str) -> Judged:
         """Tell an item's kind and score.
@@ -182,7 +184,7 @@ class Season:
         carried = decay * self._reporters
         rounds, reporters = decay * self._rounds + 1, carried + self._n
         moved = {}
-        for item in sorted({*self._past, *self._device_counts}):
+        for item in self.items:
             named = carried * self._usual_rate(item) + self._device_counts.get(item, 0)
             if named >= _FORGOTTEN_RATE * reporters:
                 before = decay * self._rounds * self._variance(item)

@@ -143,79 +143,117 @@ Composition`. The news of a shard that missed the last round are those of severa
     """
     if not 0 < decay < 1:
         raise KernelInputError(f"The decay is {decay}; expected between 0 and 1.")
-    present = dict(shards or {})
+    shards = shards or {}
     shard_history = shard_history or {}
     returning = {
         shard
         for (_, shard), each in shard_history.items()
-        if each.is_away and shard in present
+        if each.is_away and shard in shards
     }
-    counts = _counts_by_region(region_items)
-    totals = _with_global(reporters)
-    for shard in returning:
-        news = present.pop(shard)
-        _take_away(counts, totals, news)
-
-    trends: list[Trend] = []
-    fading: list[Trend] = []
-    next_history: dict[tuple[str, str], ItemHistory] = {}
-    next_shards: dict[tuple[str, int], ShardHistory] = {}
+    news = _News.of(region_items, reporters, shards, left_out=returning)
     histories, shard_histories = _by_region(history), _by_region(shard_history)
-    by_shard = {shard: _with_global(each.reporters) for shard, each in present.items()}
     kept = _trends_by_region(
         trend
         for trend in previous
         if trend.device_count >= min_devices and trend.kind != Kind.FADING
     )
     courses = {(trend.region, trend.item): trend.course for trend in previous}
-    for region in sorted({*totals, *histories, *kept}):
+    outcome = TrendOutcome([], [], {}, {})
+    for region in sorted({*news.totals, *histories, *kept}):
         past, past_shards = histories.get(region, {}), shard_histories.get(region, {})
-        n_reporters = totals.get(region, 0)
-        if n_reporters < max(min_devices, 1):
-            trends += kept.get(region, [])
-            next_history |= {(region, item): past[item] for item in sorted(past)}
-            next_shards |= {
-                (region, shard): replace(each, is_away=each.is_away and shard in absent)
-                for shard, each in past_shards.items()
-            }
+        of_region = kept.get(region, [])
+        if news.totals.get(region, 0) < max(min_devices, 1):
+            outcome.trends.extend(of_region)
+            _remember(outcome, region, past, _still_away(past_shards, absent))
             continue
-        rounds = max((each.effective_rounds for each in past.values()), default=0.0)
         composition = Composition(
             past_shards,
-            {shard: each.get(region, 0) for shard, each in by_shard.items()},
+            news.by_shard(region),
             {*absent, *returning},
-            rounds=rounds,
+            rounds=max((each.effective_rounds for each in past.values()), default=0.0),
         )
         season = Season(
-            counts.get(region, {}),
-            n_reporters,
+            news.counts.get(region, {}),
+            news.totals[region],
             past,
             composition=composition,
             min_devices=min_devices,
         )
-        found = [
-            _trend(region, season, item)
-            for item in sorted({*counts.get(region, {}), *past})
-        ]
-        risen = [
-            trend
-            for trend in found
-            if trend.kind != Kind.FADING and trend.device_count >= min_devices
-        ]
-        risen += _unjudged(kept.get(region, []), season, decay=decay)
+        found = [_trend(region, season, item) for item in season.items]
+        risen = [trend for trend in found if _is_shown(trend, min_devices)]
+        risen += _unjudged(of_region, season, decay=decay)
         fallen = [trend for trend in found if trend.kind == Kind.FADING]
-        trends += _with_courses(_strongest(risen)[:per_region], courses)
-        fading += _with_courses(_strongest(fallen)[:FADING_PER_REGION], courses)
-        next_history |= {
-            (region, item): each for item, each in season.next_history(decay).items()
+        outcome.trends.extend(_with_courses(_strongest(risen)[:per_region], courses))
+        outcome.fading.extend(
+            _with_courses(_strongest(fallen)[:FADING_PER_REGION], courses)
+        )
+        moved = {
+            shard: replace(each, is_away=shard in absent)
+            for shard, each in composition.next_history(decay).items()
         }
-        next_shards |= {
-            (region, shard): replace(each, is_away=shard in absent)
-            for shard, each in without_removed(
-                composition.next_history(decay), installed={*absent, *(shards or {})}
-            ).items()
-        }
-    return TrendOutcome(trends, fading, next_history, next_shards)
+        moved = without_removed(moved, installed={*absent, *shards})
+        _remember(outcome, region, season.next_history(decay), moved)
+    return outcome
+
+
+@dataclass(frozen=True)
+class _News:
+    """What counts in a round: TVs by item and in all, by region."""
+
+    counts: dict[str, dict[str, int]]
+    totals: dict[str, int]
+    #: TVs in all by region, of each shard that counts.
+    shards: dict[int, dict[str, int]]
+
+    @classmethod
+    def of(
+        cls,
+        region_items: SparseCounts,
+        reporters: Mapping[str, int],
+        shards: Mapping[int, ShardNews],
+        *,
+        left_out: Collection[int],
+    ) -> _News:
+        counts, totals = _counts_by_region(region_items), _with_global(reporters)
+        for shard in left_out:
+            _take_away(counts, totals, shards[shard])
+        return cls(
+            counts,
+            totals,
+            {
+                shard: _with_global(each.reporters)
+                for shard, each in shards.items()
+                if shard not in left_out
+            },
+        )
+
+    def by_shard(self, region: str) -> dict[int, int]:
+        return {shard: each.get(region, 0) for shard, each in self.shards.items()}
+
+
+def _remember(
+    outcome: TrendOutcome,
+    region: str,
+    items: Mapping[str, ItemHistory],
+    shards: Mapping[int, ShardHistory],
+) -> None:
+    """Add what the next round has to know of a region."""
+    outcome.history.update({(region, item): items[item] for item in sorted(items)})
+    outcome.shard_history.update({(region, shard): shards[shard] for shard in shards})
+
+
+def _still_away(
+    shards: Mapping[int, ShardHistory], absent: Collection[int]
+) -> dict[int, ShardHistory]:
+    """The history of a region that this round says nothing of."""
+    return {
+        shard: replace(each, is_away=each.is_away and shard in absent)
+        for shard, each in shards.items()
+    }
+
+
+def _is_shown(trend: Trend, min_devices: int) -> bool:
+    return trend.kind != Kind.FADING and trend.device_count >= min_devices
 
 
 def _trend(region: str, season: Season, item: str) -> Trend:
