@@ -33,10 +33,10 @@ DISLIKED_REMEMBERED = 1024
 #: embedding space have a cosine of 0.38 on average, 0.54 in one pair of twenty.
 JOIN_COSINE = 0.5
 
-#: Disliked content speaks against the nearest taste if it is as close as the taste's
-#: own members are. A wide taste isn't blamed for what is further than the first; one of
-#: a single content, which has no extent, is for what is closer than the second.
-AGAINST_COSINES = (0.6, 0.8)
+#: Disliked content speaks against the nearest taste if it is as close as this, about
+#: the middle of the members of a wide taste. Chosen by lift: further out there is much
+#: that is disliked around everything that is liked, and no taste would be told.
+AGAINST_COSINE = 0.8
 
 #: A pattern that pleases less often isn't worth telling; servers drop it anyway.
 WORTH_TELLING_SUCCESS = 0.7
@@ -205,15 +205,9 @@ class Brain:
         if not self._tastes or not self._disliked:
             return [int(count) for count in counts]
 
-        extents = [
-            (self._embeddings(taste.members) @ taste.centre).min()
-            for taste in self._tastes
-        ]
-        reach = np.clip(extents, *AGAINST_COSINES)
         cosines = np.stack(list(self._disliked.values())) @ self._centres().T
-        nearest = cosines.argmax(axis=1)
-        within = cosines.max(axis=1) >= reach[nearest]
-        np.add.at(counts, nearest[within], 1)
+        within = cosines.max(axis=1) >= AGAINST_COSINE
+        np.add.at(counts, cosines.argmax(axis=1)[within], 1)
         return [int(count) for count in counts]
 
     def _pattern(self, taste: Taste, *, against: int) -> LearnedPattern:

@@ -21,7 +21,7 @@ from fleet.wire import EMBEDDING_DIMENSIONS, Vector
 Scores = NDArray[np.float64]
 
 #: A like fades to 1/e of its weight after so many newer ones.
-RECENCY_LIKES = 80.0
+RECENCY_LIKES = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Weights:
 
     links: float = 1.0
     similar: float = 0.1
-    trends: float = 0.1
-    own: float = 0.1
+    trends: float = 0.05
+    own: float = 0.3
 
 
 ALONE = Weights(links=0, similar=0, trends=0, own=1)

@@ -115,6 +115,22 @@ def test_dislike_out_of_reach_says_nothing_about_a_taste(brain):
     assert pattern.success_rate == 1
 
 
+def test_wide_taste_is_not_blamed_for_what_is_at_its_edge(brain):
+    wide = [
+        viewing(f"wide-{i}", near(1, stray=0.28, towards=100 + i)) for i in range(8)
+    ]
+    at_its_edge = viewing("edge", near(1, stray=0.18, towards=3), is_liked=False)
+    brain.watch(wide)
+    [taste] = brain.patterns()
+    cosines = [float(each.embedding @ taste.embedding) for each in wide]
+    assert min(cosines) < at_its_edge.embedding @ taste.embedding
+
+    brain.watch([at_its_edge])
+
+    [pattern] = brain.patterns()
+    assert pattern.success_rate == 1
+
+
 def test_single_like_is_spoken_against_by_what_is_very_close(brain):
     brain.watch([viewing("a", direction(1)), viewing("b", direction(2))])
 

@@ -54,8 +54,8 @@ def test_links_of_own_likes_add_up(brain, catalogue):
 
     scores = ranking.scores(brain, received, catalogue, LINKS_ONLY)
 
-    # c3: 2 · 0.3 (the latest, loved) + exp(-1/80) · 0.3; c4: exp(-1/80) · 0.5
-    fading = np.exp(-1 / 80)
+    # c3: 2 · 0.3 (the latest, loved) + exp(-1/30) · 0.3; c4: exp(-1/30) · 0.5
+    fading = np.exp(-1 / 30)
     assert scores[3] == 1
     assert scores[4] == pytest.approx(0.5 * fading / (0.6 + 0.3 * fading))
     assert scores[2] == 0

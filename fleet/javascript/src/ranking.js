@@ -8,10 +8,10 @@
 import { dot } from "./embeddings.js";
 
 /** A like fades to 1/e of its weight after so many newer ones. */
-const RECENCY_LIKES = 80;
+const RECENCY_LIKES = 30;
 
 /** What each kind of evidence counts for; its best content counts one. */
-export const FEDERATED = { links: 1, similar: 0.1, trends: 0.1, own: 0.1 };
+export const FEDERATED = { links: 1, similar: 0.1, trends: 0.05, own: 0.3 };
 
 /**
  * @typedef {object} Heard What the fleet learned, with names.
