@@ -111,6 +111,26 @@ def test_what_fades_is_shown_to_operators_and_given_to_no_tv(two_rounds):
     assert "fading" not in dict(two_rounds["south"])
 
 
+def test_a_shard_left_out_of_two_rounds_makes_no_trend():
+    """Half of all TVs are on it, and nobody else names what they name."""
+    loner, *others = fleets.make_shards(3)
+    fleets.store(fleets.plant(tv_count=60, taste_count=4, seed=3), [loner])
+    fleets.store(fleets.plant(tv_count=60, taste_count=4, seed=4), others)
+    for pattern in Pattern.objects.using(loner.alias):
+        pattern.content_ids = [f"only-there-{name}" for name in pattern.content_ids]
+        pattern.save(using=loner.alias)
+
+    for asked in (None, [1, 2], [1, 2], None, None):
+        for shard in (loner, *others):
+            Pattern.objects.using(shard.alias).update(
+                reported_at=timezone.now() + timedelta(seconds=1)
+            )
+        assert rounds.run_round(shard_ids=asked).status == "published"
+
+    assert set(Trend.objects.values_list("version", flat=True)) >= {2, 3, 4, 5}
+    assert set(Trend.objects.values_list("kind", flat=True)) == {"steady"}
+
+
 def test_contents_of_one_taste_are_linked(two_rounds):
     links = publication.current("shard_000").links
 
