@@ -111,7 +111,7 @@ def replayable(round_id: int) -> FederationRound:
     elif not told.manifest:
         problem = f"it had no result. {told.problem}".strip()
     elif not told.parts.exists():
-        kept = FederationRound.objects.filter(parts__isnull=False).distinct()
+        kept = FederationRound.objects.exclude(manifest={}).filter(parts__name=PLAN)
         numbers = ", ".join(str(pk) for pk in kept.values_list("pk", flat=True))
         problem = f"its parts are gone; those of rounds {numbers or 'none'} are kept"
     else:
@@ -158,7 +158,7 @@ class Replay(Run):
             yield shard_id, self._loaded(parts.name_of(step, shard_id), kind)
             self.progress(step, done, len(shard_ids))
 
-    def note(self, result: RoundResult, **_held_back: int) -> None:
+    def note(self, result: RoundResult, **_held_back: Any) -> None:
         self.checksum = result.checksum()
         if self.checksum != self.told.checksum:
             self.differences.append(

@@ -8,6 +8,7 @@ from federation import merge, parts, privacy, rounds
 from federation.collect import SecondReading
 from federation.models import FederationRound, GlobalPattern, PrivacySpending
 from federation.parameters import thresholds
+from federation.replay import replay
 from federation.round_manifests import RELEASED
 from tests.federation import fleets
 
@@ -47,6 +48,7 @@ def test_a_round_with_noise_publishes_the_planted_tastes(fleet):
     # Noise can't be drawn again: whoever goes on with the round goes on with this.
     released = parts.load(SecondReading, report.round_id, RELEASED)
     assert released.sums.devices.max() >= least
+    assert replay(report.round_id).is_reproduced
 
 
 def test_a_round_without_noise_draws_and_costs_none(fleet, settings):

@@ -15,9 +15,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, connections
 
 from federation import rounds
+from federation.changes import Changes, changes
 from federation.exceptions import RoundAlreadyRunning
 from federation.metrics import serving
 from federation.progress import showing_steps
+from federation.replay import Replayed, replay, replayable
 from federation.report import RoundReport
 from shards import selectors
 from shards.exceptions import ConstellationError
@@ -74,6 +76,27 @@ class Command(BaseCommand):
             help="Report each round as one JSON object on standard output.",
         )
         parser.add_argument(
+            "--replay",
+            type=int,
+            metavar="ROUND",
+            help="Merge what the shards gave to an earlier round once more, and "
+            "compare checksums. Publishes nothing. Exit status 0: it is the same.",
+        )
+        parser.add_argument(
+            "--diff",
+            type=int,
+            nargs=2,
+            metavar=("OLD", "NEW"),
+            help="Say what changed for TVs between what two rounds published.",
+        )
+        parser.add_argument(
+            "--manifest",
+            type=int,
+            metavar="ROUND",
+            help="Print what a round was made of, as JSON: digests of all that went in "
+            "and came out, what it ran with, and the code.",
+        )
+        parser.add_argument(
             "--metrics-addr",
             default=":9091",
             metavar="HOST:PORT",
@@ -89,6 +112,9 @@ class Command(BaseCommand):
         metrics_addr: str,
         **options: Any,
     ) -> None:
+        self._as_json = options["json"]
+        if self._looks_back(**options):
+            return
         if interval is not None and (interval < 1 or dry_run):
             raise CommandError(
                 "--interval takes seconds from 1, and doesn't go with --dry-run."
@@ -100,6 +126,36 @@ class Command(BaseCommand):
                 self._run_once(shards, dry_run=dry_run)
             else:
                 self._serve_and_run(interval, shards, metrics_addr)
+
+    def _looks_back(
+        self,
+        *,
+        replay: int | None,
+        diff: list[int] | None,
+        manifest: int | None,
+        **_options: Any,
+    ) -> bool:
+        """Answer a question about earlier rounds; False if none is asked."""
+        try:
+            if replay is not None:
+                self._replay(replay)
+            elif diff is not None:
+                self._tell(changes(*diff))
+            elif manifest is not None:
+                described = replayable(manifest).manifest
+                self.stdout.write(json.dumps(described, indent=2))
+            else:
+                return False
+        except ConstellationError as exc:
+            raise CommandError(str(exc)) from exc
+        return True
+
+    def _replay(self, round_id: int) -> None:
+        with showing_steps() as progress:
+            replayed = replay(round_id, progress=progress)
+        self._tell(replayed)
+        if not replayed.is_reproduced:
+            raise CommandError(f"Round {round_id} is not reproduced.")
 
     @contextmanager
     def _stopping_politely(self) -> Iterator[None]:
@@ -207,7 +263,7 @@ class Command(BaseCommand):
         self._tell(report)
         return report
 
-    def _tell(self, report: RoundReport) -> None:
+    def _tell(self, report: RoundReport | Replayed | Changes) -> None:
         if self._as_json:
             self.stdout.write(json.dumps(report.as_json()))
         else:
