@@ -32,7 +32,9 @@ def spent(*, with_plan: NoisePlan | None = None, of_round: int | None = None) ->
     """
     from federation.kernels.noise import epsilon_of
 
-    others = PrivacySpending.objects.exclude(pk=of_round)
+    others = PrivacySpending.objects.all()
+    if of_round is not None:
+        others = others.exclude(pk=of_round)
     total = others.aggregate(
         rounds=Count("pk"),
         rho=Sum("rho", default=0.0),

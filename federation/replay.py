@@ -73,7 +73,7 @@ def replay(round_id: int, *, progress: Progress = silent) -> Replayed:
     """
     begun = time.monotonic()
     with reaching.control():
-        told = replayable(round_id)
+        told = _replayable(round_id)
         differences = [*_changed_rows(told), *_changed_parts(told)]
         run = Replay(told, progress)
         if not differences:
@@ -101,8 +101,19 @@ def known_round(round_id: int) -> FederationRound:
     return told
 
 
-def replayable(round_id: int) -> FederationRound:
-    """Find a round that has a manifest and all of its parts."""
+def manifest(round_id: int) -> dict[str, Any]:
+    """What a round was made of.
+
+    Raises ``RoundUnknown``, ``RoundNotReplayable`` and ``ControlUnavailable``.
+    """
+    with reaching.control():
+        told = known_round(round_id)
+        described: dict[str, Any] = told.manifest or _replayable(round_id).manifest
+    return described
+
+
+def _replayable(round_id: int) -> FederationRound:
+    """Find a round that has a manifest and its parts."""
     told = known_round(round_id)
     if told.rollback_of is not None:
         problem = f"it is a roll-back: it repeated version {told.rollback_of}"

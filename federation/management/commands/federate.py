@@ -19,7 +19,8 @@ from federation.changes import Changes, changes
 from federation.exceptions import RoundAlreadyRunning
 from federation.metrics import serving
 from federation.progress import showing_steps
-from federation.replay import Replayed, replay, replayable
+from federation.replay import Replayed, replay
+from federation.replay import manifest as manifest_of
 from federation.report import RoundReport
 from shards import selectors
 from shards.exceptions import ConstellationError
@@ -142,8 +143,7 @@ class Command(BaseCommand):
             elif diff is not None:
                 self._tell(changes(*diff))
             elif manifest is not None:
-                described = replayable(manifest).manifest
-                self.stdout.write(json.dumps(described, indent=2))
+                self.stdout.write(json.dumps(manifest_of(manifest), indent=2))
             else:
                 return False
         except ConstellationError as exc:
