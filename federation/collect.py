@@ -36,8 +36,10 @@ from federation.kernels import (
     PatternBlock,
     PatternSample,
     PatternSampler,
+    Screen,
 )
 from federation.kernels.clipping import clip
+from federation.quarantined import NOTHING, Quarantined
 from patterns.vectors import widened
 from shards.models import ShardTally
 
@@ -59,6 +61,7 @@ _PATTERNS = """
         FROM patterns_pattern AS pattern
         JOIN shards_device AS device ON device.id = pattern.device_id
         WHERE pattern.success_rate >= {min_quality} AND device.revoked_at IS NULL
+            {and_not_quarantined}
         ORDER BY pattern.device_id, pattern.pattern_id
     ) TO STDOUT (FORMAT binary)
 """
@@ -106,11 +109,12 @@ def sample(
     seed: int,
     hash_limit: int = LARGEST_HASH,
     noise: NoisePlan | None = None,
+    quarantined: Quarantined = NOTHING,
 ) -> FirstReading:
     """Read a shard for the first time; only hashes up to the limit are sampled."""
     sampler = PatternSampler(capacity=SAMPLE_CAPACITY, seed=seed, hash_limit=hash_limit)
     counter = ItemCounter(seed=seed, contents_per_tv=CONTENTS_PER_TV)
-    read = blocks(shard_alias, min_quality=min_quality)
+    read = blocks(shard_alias, min_quality=min_quality, quarantined=quarantined)
     for block in _clipped(read, noise, seed=seed):
         sampler.add(block)
         counter.add(block)
@@ -130,16 +134,23 @@ def collect(
     pair_plan: PairPlan,
     min_quality: float,
     fresh_since: datetime | None,
+    screen: Screen | None = None,
     noise: NoisePlan | None = None,
+    quarantined: Quarantined = NOTHING,
 ) -> SecondReading:
     """Read a shard for the second time, adding its patterns up by cell.
 
     What was reported after ``fresh_since`` counts for trends; None: everything. In a
     round with noise only so much of each TV counts, in both readings.
     """
-    collector = CellCollector(cells.centroids, item_filter=item_filter)
+    collector = CellCollector(cells.centroids, item_filter=item_filter, screen=screen)
     pair_collector = PairCollector(pair_plan)
-    read = blocks(shard_alias, min_quality=min_quality, fresh_since=fresh_since)
+    read = blocks(
+        shard_alias,
+        min_quality=min_quality,
+        fresh_since=fresh_since,
+        quarantined=quarantined,
+    )
     for block in _clipped(read, noise, seed=pair_plan.seed):
         collector.add(block)
         pair_collector.add(block)
@@ -176,14 +187,10 @@ def blocks(
     min_quality: float,
     fresh_since: datetime | None = None,
     block_rows: int = BLOCK_ROWS,
+    quarantined: Quarantined = NOTHING,
 ) -> Generator[PatternBlock, None, None]:
     """Stream a shard's quality patterns in one snapshot, whole TVs at a time."""
-    statement = sql.SQL(_PATTERNS).format(
-        min_quality=sql.Literal(min_quality),
-        is_fresh=sql.SQL("true")
-        if fresh_since is None
-        else sql.SQL("pattern.reported_at > {}").format(sql.Literal(fresh_since)),
-    )
+    statement = patterns_statement(min_quality, fresh_since, quarantined)
     with transaction.atomic(using=shard_alias):
         cursor = connections[shard_alias].cursor()
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -195,6 +202,30 @@ def blocks(
                 del waiting[:end]
         if waiting:
             yield _block(waiting)
+
+
+def patterns_statement(
+    min_quality: float, fresh_since: datetime | None, quarantined: Quarantined
+) -> sql.Composable:
+    """The ``COPY`` that both readings are made with."""
+    return sql.SQL(_PATTERNS).format(
+        min_quality=sql.Literal(min_quality),
+        is_fresh=sql.SQL("true")
+        if fresh_since is None
+        else sql.SQL("pattern.reported_at > {}").format(sql.Literal(fresh_since)),
+        and_not_quarantined=_without(quarantined),
+    )
+
+
+def _without(quarantined: Quarantined) -> sql.Composable:
+    conditions: list[sql.Composable] = []
+    if quarantined.devices:
+        condition = sql.SQL("AND pattern.device_id <> ALL({}::uuid[])")
+        conditions.append(condition.format(sql.Literal(list(quarantined.devices))))
+    if quarantined.batches:
+        condition = sql.SQL("AND device.batch_id <> ALL({}::bigint[])")
+        conditions.append(condition.format(sql.Literal(list(quarantined.batches))))
+    return sql.SQL(" ").join(conditions)
 
 
 def _tallied(shard_alias: str, field: str) -> int:

@@ -171,6 +171,20 @@ class SigningKeyDamaged(ConstellationError):
     )
 
 
+class NotQuarantinable(ConstellationError):
+    code = "not_quarantinable"
+    http_status = HTTPStatus.CONFLICT
+    grpc_status = "FAILED_PRECONDITION"
+    message = "{kind} {name} can't be put under quarantine: {problem}."
+
+
+class NotQuarantined(ConstellationError):
+    code = "not_quarantined"
+    http_status = HTTPStatus.NOT_FOUND
+    grpc_status = "NOT_FOUND"
+    message = "{kind} {name} isn't under quarantine."
+
+
 class BundleUnknown(ConstellationError):
     code = "bundle_unknown"
     http_status = HTTPStatus.NOT_FOUND

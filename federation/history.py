@@ -11,10 +11,12 @@ from django.db import connections
 from federation import selectors
 from federation.kernels import (
     EMBEDDING_DIMENSIONS,
+    CellHistory,
     Cells,
     ItemHistory,
     ShardHistory,
     Trend,
+    no_cell_history,
     no_cells,
 )
 from federation.models import RoundCells, TrendHistory, TrendShardHistory
@@ -37,6 +39,7 @@ class Previous:
     """What a round goes on from."""
 
     cells: Cells
+    cell_history: CellHistory
     history: dict[tuple[str, str], ItemHistory]
     shard_history: dict[tuple[str, int], ShardHistory]
     #: The current trends, for regions where nobody reports.
@@ -47,6 +50,7 @@ def previous() -> Previous:
     cells = last_cells()
     return Previous(
         cells=replace(cells, next_id=max(cells.next_id, _highest_cell() + 1)),
+        cell_history=last_cell_history(),
         history=last_history(),
         shard_history=last_shard_history(),
         trends=last_trends(),
@@ -64,6 +68,21 @@ def last_cells() -> Cells:
         .reshape(-1, EMBEDDING_DIMENSIONS)
         .astype(np.float32),
         next_id=kept.next_cell,
+    )
+
+
+def last_cell_history() -> CellHistory:
+    """Where the cells were, on average, as the last published round left it."""
+    kept = RoundCells.objects.order_by("-round_id").first()
+    if kept is None or not kept.ages:
+        return no_cell_history()
+    return CellHistory(
+        ids=np.frombuffer(kept.cell_ids, dtype="<i8").astype(np.int64),
+        anchors=np.frombuffer(kept.anchors, dtype="<f4")
+        .reshape(-1, EMBEDDING_DIMENSIONS)
+        .astype(np.float32),
+        ages=np.frombuffer(kept.ages, dtype="<i8").astype(np.int64),
+        n_devices=kept.device_count,
     )
 
 
@@ -115,6 +134,7 @@ def _highest_cell() -> int:
 def keep(
     round_id: int,
     cells: Cells,
+    cell_history: CellHistory,
     trend_history: Mapping[tuple[str, str], ItemHistory],
     shard_history: Mapping[tuple[str, int], ShardHistory],
 ) -> None:
@@ -124,6 +144,9 @@ def keep(
         cell_ids=cells.ids.astype("<i8").tobytes(),
         centroids=cells.centroids.astype("<f4").tobytes(),
         next_cell=cells.next_id,
+        anchors=cell_history.anchors.astype("<f4").tobytes(),
+        ages=cell_history.ages.astype("<i8").tobytes(),
+        device_count=cell_history.n_devices,
     )
     kept = RoundCells.objects.order_by("-round_id").values_list("round_id", flat=True)
     RoundCells.objects.exclude(round_id__in=list(kept[:KEPT_CELLS])).delete()

@@ -98,7 +98,7 @@ class Outcome:
     #: Complete too: the shards behind the history, by region.
     shard_history: dict[tuple[str, int], ShardHistory] = field(default_factory=dict)
     #: What was held back or left out because it doesn't fit the rest.
-    defences: Defences = Defences()
+    defences: Defences = field(default_factory=Defences)
     #: The cells, and what is to be known of them in the next round.
     cells: Cells = field(default_factory=no_cells)
     cell_history: CellHistory = field(default_factory=no_cell_history)

@@ -15,10 +15,11 @@ from typing import Any
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
-from federation import collect, selectors
+from federation import collect, quarantine, selectors
 from federation.kernels import LARGEST_HASH, SAMPLE_CAPACITY
 from federation.merge import Thresholds
 from federation.models import FederationRound
+from federation.quarantined import NOTHING, Quarantined
 from federation.visits import visits
 
 #: Patterns that pass the limit, in sample capacities, if all that shards store have
@@ -41,6 +42,8 @@ class Parameters:
     fresh_since: datetime | None
     #: The round whose cells and history it goes on from.
     previous_round: int | None
+    #: What operators have it leave out.
+    quarantined: Quarantined = NOTHING
 
     @classmethod
     def now(cls, shard_ids: Collection[int]) -> Parameters:
@@ -53,6 +56,7 @@ class Parameters:
             hash_limit=_hash_limit(shard_ids),
             fresh_since=last.started_at if last else None,
             previous_round=last.pk if last else None,
+            quarantined=quarantine.quarantined(),
         )
 
     @classmethod
@@ -69,6 +73,7 @@ class Parameters:
             hash_limit=int(written["hash_limit"], 16),
             fresh_since=datetime.fromisoformat(fresh_since) if fresh_since else None,
             previous_round=written["previous_round"],
+            quarantined=Quarantined.of(written["quarantined"]),
         )
 
     def written(self) -> dict[str, Any]:
@@ -83,6 +88,7 @@ class Parameters:
                 "hash_limit": f"{self.hash_limit:016x}",
                 "fresh_since": self.fresh_since and self.fresh_since.isoformat(),
                 "previous_round": self.previous_round,
+                "quarantined": asdict(self.quarantined),
             },
         }
 

@@ -158,7 +158,7 @@ class Run:
                     hands.give(claimed)
                 hands.wait(LOOK_SECONDS)
 
-    def note(self, result: RoundResult, **held_back: int) -> None:
+    def note(self, result: RoundResult, **held_back: Any) -> None:
         """Write down what was found, its checksum, and the counts of what wasn't."""
         noted = {
             "checksum": result.checksum(),

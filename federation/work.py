@@ -55,6 +55,7 @@ def sample(alias: str, parameters: Parameters) -> Given:
         seed=parameters.seed,
         hash_limit=parameters.hash_limit,
         noise=merge.noise_plan(parameters.thresholds),
+        quarantined=parameters.quarantined,
     )
     return Given(
         reading,
@@ -76,7 +77,9 @@ def collect_by(alias: str, parameters: Parameters, plan: Plan) -> Given:
         pair_plan=plan.pair_plan,
         min_quality=parameters.thresholds.min_quality,
         fresh_since=parameters.fresh_since,
+        screen=plan.screen,
         noise=merge.noise_plan(parameters.thresholds),
+        quarantined=parameters.quarantined,
     )
     return Given(
         reading,

@@ -18,19 +18,21 @@ Between the passes, once::
 
     sample = merge_samples(samples)
     census = merge_censuses(censuses)
-    cells = fit_cells(
+    cells, screen = fit_screened_cells(
         sample,
         previous=cells_of_last_round,   # Cells(ids, centroids, next_id) or no_cells()
         max_cells=FEDERATION_CELLS,
         min_devices=MIN_DEVICES_PER_PATTERN,
-    )                                             # -> Cells, to be kept for next round
+    )                                   # -> Cells; Screen: what is passed over in them
     item_filter = census.filter(min_devices=MIN_DEVICES_PER_PATTERN)
     plan = plan_pairs(census, min_devices=MIN_DEVICES_PER_PATTERN,
                       contents_per_tv=CONTENTS_PER_TV)
 
 Second pass, per shard::
 
-    collector = CellCollector(cells.centroids, item_filter=item_filter)
+    collector = CellCollector(
+        cells.centroids, item_filter=item_filter, screen=screen
+    )
     pair_collector = PairCollector(plan)
     for block in blocks:
         rows = collector.add(block)               # cell of each row: index into cells
@@ -44,6 +46,11 @@ At the end, once::
         sums, min_sources=MIN_SOURCE_COUNT, min_devices=MIN_DEVICES_PER_PATTERN,
         min_batches=1,
     )                                # numbers on the wire: cells.ids[published.rows]
+    guarded = guard_cells(
+        cells, rows=published.rows, embeddings=published.embeddings,
+        is_narrow=screen.is_narrow, n_devices=sums.n_devices,
+        history=cell_history,        # of the last round, or no_cell_history()
+    )                                # -> .embeddings, .is_held, .is_waiting, .history
     outcome = find_trends(
         sums.region_items,
         sums.reporters(),                         # {region: TVs with a fresh pattern}
@@ -79,6 +86,7 @@ from .cells import Cells, nearest_cell_rows, no_cells
 from .composition import ShardHistory
 from .errors import KernelInputError
 from .fitting import SAMPLE_CAPACITY, fit_cells
+from .guarding import CellHistory, guard_cells, no_cell_history
 from .items import (
     CONTENTS_PER_TV,
     GENRE_PREFIX,
@@ -101,6 +109,7 @@ from .links import (
 from .origins import TrendOrigin, trace_trends
 from .publishable import PublishableCells, publishable_cells
 from .sampling import LARGEST_HASH, PatternSample, PatternSampler, merge_samples
+from .screening import Screen, fit_screened_cells, open_screen
 from .season import ItemHistory, Kind
 from .similar import SIMILAR_CELLS, heaviest_cells, nearest_cells
 from .sparse import SparseCounts
@@ -125,6 +134,7 @@ __all__ = [
     "SIMILAR_CELLS",
     "TRENDS_PER_REGION",
     "CellCollector",
+    "CellHistory",
     "CellSums",
     "Cells",
     "ItemCensus",
@@ -141,6 +151,7 @@ __all__ = [
     "PatternSample",
     "PatternSampler",
     "PublishableCells",
+    "Screen",
     "ShardHistory",
     "ShardNews",
     "SparseCounts",
@@ -150,6 +161,8 @@ __all__ = [
     "concatenate_blocks",
     "find_trends",
     "fit_cells",
+    "fit_screened_cells",
+    "guard_cells",
     "heaviest_cells",
     "link_contents",
     "merge_censuses",
@@ -158,7 +171,9 @@ __all__ = [
     "merge_sums",
     "nearest_cell_rows",
     "nearest_cells",
+    "no_cell_history",
     "no_cells",
+    "open_screen",
     "pattern_keys",
     "plan_pairs",
     "publishable_cells",

@@ -8,7 +8,7 @@ ever counted by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,6 +112,24 @@ class ItemFilter:
         surplus = int(self.magnitudes[bucket]) - _TRACED_MAGNITUDE
         return (1 << (64 - max(surplus, 0))) - 1
 
+    #: Contents that are refused however many TVs name them.
+    refused: tuple[str, ...] = ()
+
+    def without(self, contents: Sequence[str]) -> ItemFilter:
+        """A filter that refuses some contents besides.
+
+        Parameters
+        ----------
+        contents : sequence of str
+            Content ids.
+
+        Returns
+        -------
+        ItemFilter
+            Otherwise the same.
+        """
+        return replace(self, refused=tuple(sorted(contents)))
+
     def allows_content(self, content_id: str) -> bool:
         """Whether a content may have enough TVs behind it.
 
@@ -125,7 +143,9 @@ class ItemFilter:
         bool
             False also for an id that would be read as a genre.
         """
-        return not content_id.startswith(GENRE_PREFIX) and self._allows(content_id)
+        if content_id in self.refused or content_id.startswith(GENRE_PREFIX):
+            return False
+        return self._allows(content_id)
 
     def allows_genre(self, genre: str) -> bool:
         """Whether a genre may have enough TVs behind it.

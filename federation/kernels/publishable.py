@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import compress
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +55,28 @@ class PublishableCells:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def take(self, is_kept: BoolArray) -> PublishableCells:
+        """Some of the cells.
+
+        Parameters
+        ----------
+        is_kept : ndarray of shape (n,), bool
+            Which of them.
+
+        Returns
+        -------
+        PublishableCells
+            In the same order, with the same number of suppressed ones.
+        """
+        kept: dict[str, Any] = {"n_suppressed": self.n_suppressed}
+        for field in fields(self):
+            column = getattr(self, field.name)
+            if isinstance(column, list):
+                kept[field.name] = list(compress(column, is_kept))
+            elif isinstance(column, np.ndarray):
+                kept[field.name] = column[is_kept]
+        return PublishableCells(**kept)
 
 
 def publishable_cells(
