@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from statistics import NormalDist
+from typing import NamedTuple
 
 from .composition import Composition
 
@@ -60,6 +61,18 @@ class Judged:
     rate: float
     usual_rate: float
     device_count: int
+
+
+class _Standing(NamedTuple):
+    """How far a rate is from what is expected."""
+
+    distance: float
+    #: The standard error of the distance, and what of it is chance.
+    error: float
+    chance: float
+
+
+_AS_EXPECTED = _Standing(0.0, 1.0, 1.0)
 
 
 class Season:
@@ -128,6 +141,7 @@ class Season:
         self.items = sorted({*device_counts, *past})
         chance = _CHANCE_FINDS / max(len(self.items), 1)
         self._quantile = NormalDist().inv_cdf(1 - chance)
+        self._standings: dict[str, _Standing] = {}
 
     def judge(self, item: str) -> Judged:
         """Tell an item's kind and score.
@@ -197,7 +211,7 @@ class Season:
     def _kind(self, item: str) -> Kind:
         if self._reporters == 0:
             return Kind.STEADY
-        distance, error = self._standing(item)
+        distance, error, _ = self._standing(item)
         if abs(distance) <= self._quantile * error:
             return Kind.STEADY
         if distance < 0:
@@ -217,25 +231,30 @@ class Season:
         strength = math.sqrt(max(_divergence(rate, floor), 0.0))
         return STEADY_SCORE + (1 - STEADY_SCORE) * (1 - math.exp(-strength))
 
-    def _standing(self, item: str) -> tuple[float, float]:
-        """How far a rate is from what is expected, and the joint error of that."""
+    def _standing(self, item: str) -> _Standing:
+        known = self._standings.get(item)
+        if known is None:
+            known = self._standings[item] = self._stand(item)
+        return known
+
+    def _stand(self, item: str) -> _Standing:
         rate = self._rate(item, or_unseen=True)
         low, high = self._expected(item)
         if low <= rate <= high:
-            return 0.0, 1.0
+            return _AS_EXPECTED
         expected = high if rate > high else low
         distance = rate - expected
-        chance = self._chance_error(rate, expected, self._usual_rate(item))
+        chance = self._chance_error(rate, expected, self._known_rate(item))
         wobble = max(_LEAST_WOBBLE * expected, math.sqrt(self._variance(item)))
-        return distance, math.hypot(chance, wobble)
+        return _Standing(distance, math.hypot(chance, wobble), chance)
 
-    def _chance_error(self, rate: float, expected: float, usual_rate: float) -> float:
+    def _chance_error(self, rate: float, expected: float, known_rate: float) -> float:
         """The standard error that chance gives to a distance."""
-        # A bound that is k times the usual rate is known k times less well.
-        stretch = max(expected / usual_rate, 1.0) if usual_rate else 1.0
-        past = self._reporters / stretch
+        # A bound that is k times the known rate is known k times less well.
+        past = self._reporters / max(expected / known_rate, 1.0)
         # One TV at least on either side: what was never seen may have been missed.
-        nearer_rate, nearer = max(rate, 1 / self._n), max(expected, 1 / past)
+        nearer_rate = max(rate, 1 / self._n)
+        nearer = min(max(expected, 1 / past), 1.0)
         pooled = (nearer_rate * self._n + nearer * past) / (self._n + past)
         ratio = self._n * _divergence(nearer_rate, pooled)
         ratio += past * _divergence(nearer, pooled)
@@ -243,25 +262,20 @@ class Season:
         return abs(rate - expected) / errors if errors else math.inf
 
     def _expected(self, item: str) -> tuple[float, float]:
-        usual_rate = self._usual_rate(item)
-        low = self._composition.lowest(usual_rate) * min(self._volume, 1.0)
-        unseen = max(usual_rate, self._unseen_rate)
-        high = self._composition.highest(unseen) * max(self._volume, 1.0)
-        return low, min(high, 1.0)
+        """The least and the most that a steady item's rate can be."""
+        low = self._composition.lowest(self._usual_rate(item)) * min(self._volume, 1.0)
+        high = self._composition.highest(self._known_rate(item))
+        return low, min(high * max(self._volume, 1.0), 1.0)
 
     def _beyond_chance(self, item: str) -> float:
         """The squared distance of this round that chance does not explain."""
         if item not in self._past:
             return 0.0  # what is new has no habits yet
-        distance, error = self._standing(item)
-        if not distance:
+        distance, error, chance = self._standing(item)
+        if not distance or math.isinf(chance):
             return 0.0
-        low, high = self._expected(item)
-        chance = self._chance_error(
-            self._rate(item), high if distance > 0 else low, self._usual_rate(item)
-        )
         explained = min(abs(distance), _HABIT_ERRORS * error)
-        return max(explained**2 - chance**2, 0.0) if math.isfinite(chance) else 0.0
+        return max(explained**2 - chance**2, 0.0)
 
     @cached_property
     def _unseen_rate(self) -> float:
@@ -300,6 +314,10 @@ class Season:
 
     def _usual_rate(self, item: str) -> float:
         return self._past[item].mean_rate if item in self._past else 0.0
+
+    def _known_rate(self, item: str) -> float:
+        """Its usual rate, or what may have gone unseen."""
+        return max(self._usual_rate(item), self._unseen_rate)
 
     def _variance(self, item: str) -> float:
         return self._past[item].variance if item in self._past else 0.0
