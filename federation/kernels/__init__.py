@@ -57,11 +57,19 @@ At the end, once::
         history=history,                          # {(region, item): ItemHistory(
                                                   #     mean_rate, effective_rounds,
                                                   #     effective_reporters)}
+        shard_history=shard_history,              # {(region, shard): ShardHistory}
         previous=trends_of_last_round,            # [Trend], for silent regions
         decay=TREND_DECAY_RATE,
         min_devices=MIN_DEVICES_PER_PATTERN,
         per_region=50,
-    )                                             # -> .trends, .history (complete)
+        shards={shard: ShardNews(part.region_items, part.reporters())},
+        absent=shards_that_gave_nothing,
+    )                               # -> .trends, .fading, both histories (complete)
+    origins = trace_trends(
+        [*outcome.trends, *outcome.fading], shards=shards,
+        batch_items=sums.batch_items, batch_reporters=sums.batch_reporters,
+        min_devices=MIN_DEVICES_PER_PATTERN,
+    )                                             # -> [TrendOrigin]
     links = link_contents(
         merge_pairs(pair_parts), min_devices=MIN_DEVICES_PER_PATTERN, per_content=20,
     )                                             # -> Links; .by_content()
