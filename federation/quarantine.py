@@ -34,7 +34,7 @@ def add(*, kind: str, name: str, reason: str = "") -> Quarantine:
 
     Raises ``NotQuarantinable`` if the name is none of its kind, or is there already.
     """
-    clean = _clean(kind, name)
+    clean = named(kind, name)
     try:
         with transaction.atomic(using=CONTROL_ALIAS):
             return Quarantine.objects.create(kind=kind, name=clean, reason=reason)
@@ -44,15 +44,17 @@ def add(*, kind: str, name: str, reason: str = "") -> Quarantine:
         ) from exc
 
 
-def remove(*, kind: str, name: str) -> None:
+def remove(*, kind: str, name: str) -> Quarantine:
     """Let rounds have it again. Raises ``NotQuarantined`` if it wasn't left out."""
-    clean = _clean(kind, name)
-    deleted, _ = Quarantine.objects.filter(kind=kind, name=clean).delete()
-    if not deleted:
+    clean = named(kind, name)
+    row = Quarantine.objects.filter(kind=kind, name=clean).first()
+    if row is None:
         raise NotQuarantined(kind=Kind(kind).label, name=clean)
+    Quarantine.objects.filter(pk=row.pk).delete()
+    return row
 
 
-def _clean(kind: str, name: str) -> str:
+def named(kind: str, name: str) -> str:
     """The one way a thing is written; raises ``NotQuarantinable``."""
 
     def refuse(problem: str) -> NotQuarantinable:

@@ -24,6 +24,8 @@ class RoundReport:
     suppressed_count: int
     suppressed_trend_count: int
     suppressed_link_count: int
+    #: What was held back or left out because it doesn't fit the rest, each counted.
+    defences: dict[str, int]
     checksum: str
     shards: tuple[RoundShard, ...]
     seconds: float
@@ -49,6 +51,7 @@ class RoundReport:
             suppressed_count=told.suppressed_count,
             suppressed_trend_count=told.suppressed_trend_count,
             suppressed_link_count=told.suppressed_link_count,
+            defences={name: len(rows) for name, rows in told.defences.items()},
             checksum=told.checksum,
             shards=tuple(shards),
             seconds=round(seconds, 3),
@@ -73,6 +76,11 @@ class RoundReport:
                 + (f" ({row.problem})" if row.problem else "")
                 for row in self.shards
             ),
+            *(
+                f"{count} {name.replace('_', ' ')}"
+                for name, count in self.defences.items()
+                if count
+            ),
             f"{name}: {self.status}, version {self.global_version}, "
             f"{self.pattern_count} global patterns ({self.suppressed_count} held "
             f"back), {self.trend_count} trends, links of {self.link_count} contents, "
@@ -89,6 +97,7 @@ class RoundReport:
             "patterns_suppressed": self.suppressed_count,
             "trends_suppressed": self.suppressed_trend_count,
             "links_suppressed": self.suppressed_link_count,
+            "defences": self.defences,
             "checksum": self.checksum,
             "shards": [
                 {

@@ -97,6 +97,13 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 ),
                 _item(
                     request,
+                    "Quarantine",
+                    "shield",
+                    "federation_quarantine_changelist",
+                    "federation.view_quarantine",
+                ),
+                _item(
+                    request,
                     "Publications",
                     "publish",
                     "federation_publication_changelist",

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from federation import selectors
-from federation.admin.rounds import round_tone
+from federation.admin.rounds import MISFITS, round_tone
 from federation.models import FederationRound, Publication, Trend
 from patterns.display import title_of_item, titles_of
 from shards.condition import NEARLY_FULL_FRACTION, Sight, sight_of
@@ -177,6 +177,7 @@ def federation_concerns(
         if concern := _round_concern(last_round, now=now):
             concerns.append(concern)
         if last_round.status != FederationRound.Status.RUNNING:
+            concerns += _misfits(last_round)
             break
     interval = timedelta(seconds=settings.FEDERATION_INTERVAL_SECS)
     if publication is None:
@@ -280,6 +281,27 @@ def _round_concern(last_round: FederationRound, *, now: datetime) -> Concern | N
                 url=url,
             )
     return None
+
+
+def _misfits(last_round: FederationRound) -> list[Concern]:
+    """Tell of what didn't fit the rest: somebody may be lying to the fleet."""
+    url = reverse("admin:federation_federationround_change", args=[last_round.pk])
+    counts = [
+        f"{len(last_round.defences.get(name, ()))} {what}"
+        for name, what in MISFITS.items()
+        if last_round.defences.get(name)
+    ]
+    if not counts:
+        return []
+    return [
+        Concern(
+            tone="warning",
+            icon="shield",
+            text=f"{last_round} found what doesn't fit the rest",
+            detail=f"{', '.join(counts)}. Its page names them.",
+            url=url,
+        )
+    ]
 
 
 def _count(shards: list[Shard]) -> str:

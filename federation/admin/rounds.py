@@ -57,6 +57,33 @@ CONTRIBUTED = (
 TROUBLE = (RoundShard.Status.MISSING, RoundShard.Status.BEHIND)
 
 
+#: What the defences of a round are called, in the order of their weight.
+MISFITS = {
+    "left_out_batches": "enrolment batches left out",
+    "left_out_shards": "shards left out of a cell",
+    "left_out_of_cells": "enrolment batches left out of a cell",
+    "held_cells": "cells held where they were",
+    "contested_cells": "cells that most of was left out of",
+    "waiting_cells": "cells on probation",
+}
+NAMED_MISFITS = 20
+
+
+def misfits(row: FederationRound) -> list[tuple[str, int, str]]:
+    """What, how many, and the first of them by name."""
+    told = []
+    for name, what in {**MISFITS, "quarantined_cells": "cells in quarantine"}.items():
+        found = row.defences.get(name, [])
+        names = [
+            f"{each[0]} ({each[1]})" if isinstance(each, list) else str(each)
+            for each in found[:NAMED_MISFITS]
+        ]
+        more = ["…"] if len(found) > NAMED_MISFITS else []
+        if found:
+            told.append((what, len(found), ", ".join(names + more)))
+    return told
+
+
 def round_tone(row: FederationRound) -> str:
     return ROUND_TONES[FederationRound.Status(row.status)]
 
@@ -166,6 +193,7 @@ class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
             # None once the version isn't kept any more.
             "publication": publications.first(),
             "round_tone": round_tone(obj),
+            "misfits": misfits(obj),
             "round_shards": [(row, round_shard_tone(row)) for row in shards],
             "contributed_count": sum(row.status in CONTRIBUTED for row in shards),
             "parameters": sorted(obj.parameters.items()),

@@ -38,6 +38,8 @@ OPERATOR_PERMISSIONS = (
     ("federation", "add_federationround"),
     ("federation", "change_federationround"),
     ("federation", "change_schedule"),
+    ("federation", "add_quarantine"),
+    ("federation", "delete_quarantine"),
 )
 
 #: Asked by the doors.
