@@ -10,10 +10,10 @@ NPM_STAMP := $(JAVASCRIPT)/node_modules/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types openapi proto bench-cells bench-wire lock clean system-packages
+.PHONY: help run test lint types openapi proto bench-cells bench-federation bench-wire lock clean system-packages
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(SERVER_STAMP) ## Start everything with a simulated fleet (ARGS="--rest-addr :8081" and so on)
 	@exec $(BIN)/python manage.py up --demo $(ARGS)
@@ -44,6 +44,9 @@ proto: $(DEV_STAMP) $(NPM_STAMP) ## Generate the code of proto/, which is commit
 
 bench-cells: $(DEV_STAMP) ## Hold the k-means of a round against faiss and against sgemm
 	$(BIN)/python -m benchmarks.cells $(ARGS)
+
+bench-federation: $(DEV_STAMP) ## Hold reading, assigning and merging of a round against COPY, sgemm and the clock
+	$(BIN)/python -m benchmarks.federation $(ARGS)
 
 bench-wire: $(DEV_STAMP) ## Hold bytes, cosines, lift and cost of a sync against their limits (ARGS="--movielens DIR")
 	$(BIN)/python -m benchmarks.wire $(ARGS)

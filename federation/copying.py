@@ -30,7 +30,7 @@ PARCELS_AHEAD = 20
 
 # Signature, flags, length of an extension that no server sends.
 _HEADER_BYTES = 19
-_COUNT_BYTES = 2
+_COUNT_BYTES = 2  # before a row's columns, and all there is at the end
 _WORD = 8
 
 # Size of an array's header with its one dimension; without any, it is 12.
@@ -114,7 +114,7 @@ class Columns:
     def __init__(self, rows: Sequence[Buffer]) -> None:
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         self._ends = np.cumsum(lengths)
-        self._places = self._ends - lengths
+        self._places = self._ends - lengths + _COUNT_BYTES
         # So that a text at the end can be read as if it were as long as any other.
         padding = bytes(int(lengths.max(initial=0)) + _WORD)
         self._bytes = b"".join([*rows, padding])
@@ -132,7 +132,7 @@ class Columns:
         ndarray of shape (n,)
             With a field for each column.
         """
-        layout = [("columns", ">i2")]
+        layout = []
         for name, kind in columns.items():
             layout += [(f"size of {name}", ">i4"), (name, kind)]
         rows = self._at(self._places, np.dtype(layout))
@@ -163,6 +163,8 @@ class Columns:
         for item in range(int(counts.max(initial=0))):
             rows = np.flatnonzero(counts > item)
             size = self._sizes(place[rows])
+            if np.any(size < 0):
+                raise UnexpectedRow("A text in a list is null.")
             starts[bounds[rows] + item] = place[rows] + 4
             sizes[bounds[rows] + item] = size
             place[rows] += 4 + size
@@ -197,7 +199,7 @@ class Columns:
 
     def _at(self, places: Places, kind: np.dtype[Any]) -> NDArray[Any]:
         """Values of one type that begin at any places."""
-        count = len(self._bytes) - kind.itemsize + 1
+        count = max(0, len(self._bytes) - kind.itemsize + 1)
         # Without fields numpy copies a value as one piece.
         whole = np.dtype((np.void, kind.itemsize))
         every = np.ndarray((count,), whole, self._bytes, strides=(1,))

@@ -1,0 +1,42 @@
+"""Lists of names are the same lists, however they are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from federation.kernels.names import NameLists
+
+LISTS = [["tt1", "tt2"], [], ["tt2"], ["ü", "tt1"]]
+
+
+def test_lists_stay_what_they_are():
+    named = NameLists.of(LISTS)
+
+    assert list(named) == LISTS
+    assert named[-1] == ["ü", "tt1"]
+    assert named[1:3] == [[], ["tt2"]]
+    assert len(named) == 4
+
+
+def test_each_name_is_kept_once():
+    named = NameLists.of(LISTS)
+
+    assert sorted(named.names) == ["tt1", "tt2", "ü"]
+    assert [named.names[number] for number in named.numbers] == [
+        *("tt1", "tt2", "tt2", "ü", "tt1")
+    ]
+    assert named.rows().tolist() == [0, 0, 2, 3, 3]
+
+
+def test_what_is_numbered_stays_as_it_is():
+    named = NameLists.of(LISTS)
+
+    assert NameLists.of(named) is named
+
+
+def test_no_lists_are_lists_too():
+    named = NameLists.of([])
+
+    assert list(named) == []
+    assert named.rows().tolist() == []
+    assert np.array_equal(named.bounds, [0])
