@@ -10,7 +10,7 @@ NPM_STAMP := $(JAVASCRIPT)/node_modules/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types openapi proto bench-cells bench-federation bench-wire lock clean system-packages
+.PHONY: help run test lint types openapi proto bench-cells bench-federation bench-wire chaos lock clean system-packages
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench-federation: $(DEV_STAMP) ## Hold reading, assigning and merging of a round
 
 bench-wire: $(DEV_STAMP) ## Hold bytes, cosines, lift and cost of a sync against their limits (ARGS="--movielens DIR")
 	$(BIN)/python -m benchmarks.wire $(ARGS)
+
+chaos: $(DEV_STAMP) ## Hold 50 rounds over five shards while processes are killed (ARGS="--rounds 5 --seed 7")
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: $(DEV_STAMP) ## Compile requirements*.in into hash-pinned requirements*.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
