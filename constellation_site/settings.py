@@ -297,6 +297,11 @@ LOGGING = {
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "plain"},
     },
+    # A database that is away is said in a line by who needs it, not by these as well.
+    "loggers": {
+        "psycopg.pool": {"level": "CRITICAL"},
+        "django_celery_beat": {"level": "CRITICAL"},
+    },
     "root": {
         "handlers": ["console"],
         "level": environment.choice(
