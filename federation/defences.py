@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from federation.kernels import (
     Screen,
     guard_cells,
 )
+from federation.kernels.arrays import BoolArray
 from federation.quarantined import Quarantined
 
 
@@ -58,6 +60,7 @@ def defend(
     n_devices: int,
     history: CellHistory,
     quarantined: Quarantined,
+    outlying: Mapping[int, BoolArray],
 ) -> Defended:
     """Choose what is published of the cells that enough TVs stand behind."""
     rows = enough_behind.rows
@@ -85,6 +88,11 @@ def defend(
                     screen.row_batches.tolist(),
                     strict=True,
                 )
+            ),
+            left_out_shards=tuple(
+                (cell, shard_id)
+                for shard_id, is_out in sorted(outlying.items())
+                for cell in cells.ids[is_out].tolist()
             ),
             held_cells=tuple(ids[guarded.is_held & is_published].tolist()),
             waiting_cells=tuple(ids[is_waiting].tolist()),

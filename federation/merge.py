@@ -39,6 +39,7 @@ from federation.kernels import (
     publishable_cells,
     trace_trends,
 )
+from federation.kernels.arrays import BoolArray
 from federation.kernels.clipping import Clipping
 from federation.quarantined import NOTHING, Quarantined
 from federation.result import (
@@ -170,6 +171,7 @@ def conclude(
     absent: Collection[int] = (),
     cell_history: CellHistory | None = None,
     quarantined: Quarantined = NOTHING,
+    outlying: Mapping[int, BoolArray] | None = None,
 ) -> Outcome:
     """Turn the sums of all shards into what may be published.
 
@@ -183,6 +185,8 @@ def conclude(
     nothing: without them no trend says where it comes from, and a missing shard may
     look like a change. A round with noise uses neither: if a shard is absent, it judges
     no trend at all.
+
+    ``outlying`` are the cells in which shards were left out of the reading.
     """
     counted, enough = reading, thresholds.min_devices
     noise = noise_plan(thresholds)
@@ -210,6 +214,7 @@ def conclude(
         n_devices=reading.sums.n_devices,
         history=cell_history or no_cell_history(),
         quarantined=quarantined,
+        outlying=outlying or {},
     )
     published = defended.published
     trends = find_trends(

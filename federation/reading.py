@@ -10,8 +10,8 @@ must not be given any longer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Protocol, TypeVar
 
@@ -22,6 +22,8 @@ from federation import history, merge, privacy, round_manifests, training
 from federation.collect import FirstReading, SecondReading
 from federation.history import Previous
 from federation.kernels import ShardNews
+from federation.kernels.arrays import BoolArray
+from federation.kernels.outlying import ShardMeans, outlying_cells, without_cells
 from federation.merge import Outcome, Plan
 from federation.models import Publication, RoundShard
 from federation.publishing import Found
@@ -134,13 +136,21 @@ class Reading:
 
     def _concluded(self, plan: Plan) -> Outcome:
         news: dict[int, ShardNews] = {}
+        means: dict[int, ShardMeans] = {}
 
-        def add_news(shard_id: int, given: SecondReading) -> None:
+        def note(shard_id: int, given: SecondReading) -> None:
             news[shard_id] = ShardNews(given.sums.region_items, given.sums.reporters())
+            means[shard_id] = ShardMeans.of(given.sums)
 
-        second = self._read(
-            Step.COLLECTING, SecondReading, SecondTotal(), each=add_news
-        )
+        second = self._read(Step.COLLECTING, SecondReading, SecondTotal(), each=note)
+        outlying = self._outlying(means)
+        if outlying:
+            second = self._read(
+                Step.COLLECTING,
+                SecondReading,
+                SecondTotal(),
+                changed=partial(_without, outlying),
+            )
         self._run.enter("merging")
         return merge.conclude(
             second,
@@ -155,7 +165,19 @@ class Reading:
             absent={row.shard_id for row in self._run.rows()} - news.keys(),
             cell_history=self.previous.cell_history,
             quarantined=self._parameters.quarantined,
+            outlying=outlying,
         )
+
+    def _outlying(self, means: dict[int, ShardMeans]) -> dict[int, BoolArray]:
+        """The cells in which a shard is left out, of the shards that are in some."""
+        if self._noise is not None:
+            return {}  # what was counted without noise may decide nothing
+        is_out = outlying_cells([means[shard_id] for shard_id in sorted(means)])
+        return {
+            shard_id: cells
+            for shard_id, cells in zip(sorted(means), is_out, strict=True)
+            if cells.any()
+        }
 
     def _released(self, second: SecondReading) -> SecondReading | None:
         """What a round with noise goes on with: drawn once, and written down first."""
@@ -197,10 +219,11 @@ class Reading:
         readings: Total[Given],
         *,
         each: Callable[[int, Given], None] = lambda *_: None,
+        changed: Callable[[int, Given], Given] = lambda _, given: given,
     ) -> Given:
         for shard_id, given in self._run.read(step, kind):
             each(shard_id, given)
-            readings.add(given)
+            readings.add(changed(shard_id, given))
         self._refuse_too_few()
         total = readings.total()
         if total is None:
@@ -240,6 +263,14 @@ class Reading:
             f"has {self._thresholds.min_devices} TVs (MIN_DEVICES_PER_PATTERN) and "
             f"{self._thresholds.min_sources} shards (MIN_SOURCE_COUNT) behind it."
         )
+
+
+def _without(
+    outlying: Mapping[int, BoolArray], shard_id: int, given: SecondReading
+) -> SecondReading:
+    if shard_id not in outlying:
+        return given
+    return replace(given, sums=without_cells(given.sums, outlying[shard_id]))
 
 
 def _is_something_published() -> bool:
