@@ -19,8 +19,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 
-from federation import background
-from federation.models import FederationRound, Publication, RoundShard
+from federation import background, privacy
+from federation.models import (
+    FederationRound,
+    PrivacySpending,
+    Publication,
+    RoundShard,
+    RoundUnit,
+)
 from shards.admin_base import (
     Confirmation,
     ConsoleAdmin,
@@ -46,6 +52,17 @@ ROUND_SHARD_TONES = {
     RoundShard.Status.LEFT_OUT: "",
     RoundShard.Status.BEHIND: "warning",
 }
+
+UNIT_TONES = {
+    RoundUnit.Status.WAITING: "",
+    RoundUnit.Status.CLAIMED: "info",
+    RoundUnit.Status.DONE: "success",
+    RoundUnit.Status.FAILED: "danger",
+}
+
+#: Units and lines of its history that a page shows of a round, the newest first.
+SHOWN_UNITS = 400
+SHOWN_EVENTS = 100
 
 CONTRIBUTED = (
     RoundShard.Status.COLLECTED,
@@ -195,6 +212,20 @@ class FederationRoundAdmin(ReadOnly, ConsoleAdmin):
             "round_tone": round_tone(obj),
             "misfits": misfits(obj),
             "round_shards": [(row, round_shard_tone(row)) for row in shards],
+            "units": [
+                (unit, UNIT_TONES[RoundUnit.Status(unit.status)])
+                for unit in obj.units.select_related("shard").order_by("-pk")[
+                    :SHOWN_UNITS
+                ]
+            ],
+            "history": obj.events.order_by("-pk")[:SHOWN_EVENTS],
             "contributed_count": sum(row.status in CONTRIBUTED for row in shards),
             "parameters": sorted(obj.parameters.items()),
+            **_spending(obj),
         }
+
+
+def _spending(told: FederationRound) -> dict[str, Any]:
+    """What a round with noise told of any one TV, and all such rounds together."""
+    spending = PrivacySpending.objects.filter(pk=told.pk).first()
+    return {} if spending is None else {"spending": spending, "spent": privacy.spent()}

@@ -20,13 +20,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from federation.admin.patterns import nearest_cells
-from federation.admin.rounds import ROUND_SHARD_TONES, ROUND_TONES
+from federation.admin.rounds import ROUND_SHARD_TONES, ROUND_TONES, UNIT_TONES
 from federation.admin.trends import drawn
 from federation.models import (
     FederationRound,
     GlobalPattern,
     Publication,
+    RoundEvent,
     RoundShard,
+    RoundUnit,
     TrainedCodebook,
     Trend,
 )
@@ -64,6 +66,7 @@ def operator(client: Client) -> Client:
 def test_every_status_has_a_tone():
     assert set(ROUND_TONES) == set(FederationRound.Status)
     assert set(ROUND_SHARD_TONES) == set(RoundShard.Status)
+    assert set(UNIT_TONES) == set(RoundUnit.Status)
 
 
 @pytest.mark.parametrize("status", FederationRound.Status)
@@ -129,6 +132,28 @@ def test_round_page_names_who_gave_what_and_who_was_missing(viewer, vega, altair
     assert "min_sources" in page
     # What needs a look comes first.
     assert page.index("no route") < page.index("4,321")
+
+
+def test_round_page_tells_who_did_what(viewer, vega):
+    told = add_round()
+    RoundEvent.objects.create(
+        round=told, at=timezone.now(), who="lyra:7", what="took it over"
+    )
+    RoundUnit.objects.create(
+        round=told,
+        shard=vega,
+        step="collecting",
+        status="failed",
+        worker="lyra:8",
+        attempts=5,
+        problem="no room on the device",
+        available_at=timezone.now(),
+    )
+
+    page = viewer.get(f"{ROUNDS}{told.pk}/change/").content.decode()
+
+    for shown in ("lyra:7", "took it over", "lyra:8", "no room on the device"):
+        assert shown in page
 
 
 def test_round_page_does_without_a_version_that_is_not_kept(viewer):
