@@ -39,7 +39,7 @@ _ITEMS_PER_DEVICE = 256
 # Where an item's TVs come from is learned from so many of them, as a power of two.
 _TRACED_MAGNITUDE = 12
 
-# Hashes of names are remembered for this many names; then the memory is cleared.
+# What was found out about a name is remembered for this many; then it is forgotten.
 _REMEMBERED_NAMES = 1 << 18
 
 
@@ -49,21 +49,32 @@ class Vocabulary(dict[str, int]):
     Parameters
     ----------
     allows : callable of str to bool
-        Names it refuses get the number -1 and are not remembered.
+        Names it refuses get the number -1 and are remembered for a while: most names
+        are rare, and looking into each again and again takes longer than all the rest.
     """
 
     def __init__(self, allows: Callable[[str], bool]) -> None:
         super().__init__()
         self._allows = allows
+        self._refused: list[str] = []
         self.names: list[str] = []
 
     def __missing__(self, name: str) -> int:
         if not self._allows(name):
+            self._remember_refused(name)
             return -1
         number = len(self.names)
         self[name] = number
         self.names.append(name)
         return number
+
+    def _remember_refused(self, name: str) -> None:
+        if len(self._refused) >= _REMEMBERED_NAMES:
+            for refused in self._refused:
+                del self[refused]
+            self._refused.clear()
+        self._refused.append(name)
+        self[name] = -1
 
     def numbers(self, names: Iterable[str], *, count: int) -> Int64Array:
         """Look names up.

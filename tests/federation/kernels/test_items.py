@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from federation.kernels import ItemCounter, KernelInputError, merge_censuses
+from federation.kernels import ItemCounter, KernelInputError, items, merge_censuses
 from federation.kernels.items import Vocabulary, choose_per_device
 from tests.federation.kernels.planting import SEED, block_of, cut, dealt, nothing
 
@@ -105,13 +105,13 @@ def test_other_seeds_are_not_merged(vega):
         merge_censuses([census_of(vega), census_of(vega, seed=1)])
 
 
-def test_refused_names_are_not_remembered():
+def test_refused_names_are_not_numbered():
     vocabulary = Vocabulary(lambda name: name != "junk")
 
     numbers = vocabulary.numbers(["a", "junk", "b", "a"], count=4)
 
     assert numbers.tolist() == [0, -1, 1, 0]
-    assert vocabulary.names == list(vocabulary) == ["a", "b"]
+    assert vocabulary.names == ["a", "b"]
 
 
 def test_choice_is_made_tv_by_tv(rng):
@@ -126,3 +126,19 @@ def test_choice_is_made_tv_by_tv(rng):
     per_item = Counter(hashes[chosen].tolist())
     assert len(per_item) == 10
     assert min(per_item.values()) >= 6
+
+
+def test_only_so_many_refused_names_are_remembered(monkeypatch):
+    monkeypatch.setattr(items, "_REMEMBERED_NAMES", 3)
+    asked = []
+    vocabulary = Vocabulary(lambda name: asked.append(name) or name.startswith("tt"))
+    rare = [f"rare {number}" for number in range(5)]
+    names = [*rare, "tt1", *rare, "tt2", "rare 4"]
+
+    numbers = vocabulary.numbers(names, count=len(names))
+
+    assert numbers.tolist() == [-1] * 5 + [0] + [-1] * 5 + [1] + [-1]
+    assert vocabulary.names == ["tt1", "tt2"]
+    # What was refused last is still known, and no more than three of them.
+    assert asked.count("rare 4") < 3
+    assert len(vocabulary) <= 2 + 3
