@@ -14,12 +14,12 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.federation.filling import CONTENTS_PER_TASTE, TITLE
+from benchmarks.federation.filling import CONTENTS, CONTENTS_PER_TASTE, TITLE
 from federation import collect
 from federation.kernels import PatternBlock, sums
 from federation.kernels.names import NameLists
 
-_PREFIX = TITLE.partition("%")[0]
+_TASTES = {TITLE % number: number // CONTENTS_PER_TASTE for number in range(CONTENTS)}
 
 
 @contextmanager
@@ -55,6 +55,5 @@ def told_cells() -> Iterator[None]:
 def tastes(block: PatternBlock) -> NDArray[np.int64]:
     """The taste of each pattern, from the content that it names first."""
     named = NameLists.of(block.content_ids)
-    numbers = [int(name.removeprefix(_PREFIX)) for name in named.names]
-    tastes = np.array(numbers, dtype=np.int64) // CONTENTS_PER_TASTE
+    tastes = np.array([*map(_TASTES.__getitem__, named.names)], dtype=np.int64)
     return tastes[named.numbers[named.bounds[:-1]]]
