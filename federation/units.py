@@ -33,8 +33,8 @@ from federation.models import FederationRound, RoundPart, RoundShard, RoundUnit
 from federation.work import Given, Step
 
 #: After each failure of a database, in seconds; one more ends it. A server that was
-#: killed is back within ten.
-PAUSES_SECONDS = (1, 2, 4, 4)
+#: killed is back within ten, or twenty where its machine is busy.
+PAUSES_SECONDS = (1, 2, 4, 8, 8)
 
 #: A worker may die with a unit so often.
 MAX_ATTEMPTS = 8
