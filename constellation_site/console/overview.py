@@ -33,6 +33,10 @@ INTERVALS_BEFORE_WARNING = 2
 
 NAMES_SHOWN = 3
 
+#: What a round has some of without anybody lying, as a share of its patterns.
+USUAL_MISFITS = ("held_cells", "waiting_cells")
+USUAL_SHARE = 0.05
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
@@ -286,10 +290,13 @@ def _round_concern(last_round: FederationRound, *, now: datetime) -> Concern | N
 def _misfits(last_round: FederationRound) -> list[Concern]:
     """Tell of what didn't fit the rest: somebody may be lying to the fleet."""
     url = reverse("admin:federation_federationround_change", args=[last_round.pk])
+    found = {name: len(last_round.defences.get(name, ())) for name in MISFITS}
+    # On real data a few cells always move, and a few are always new.
+    usual = USUAL_SHARE * last_round.pattern_count
     counts = [
-        f"{len(last_round.defences.get(name, ()))} {what}"
+        f"{found[name]} {what}"
         for name, what in MISFITS.items()
-        if last_round.defences.get(name)
+        if found[name] > (usual if name in USUAL_MISFITS else 0)
     ]
     if not counts:
         return []

@@ -34,7 +34,7 @@ from .sampling import PatternSample
 
 # A pattern is far from its cell if its cosine to the centroid lies this many median
 # deviations (times 1.4826, as for a normal law) below the median of the cell's.
-_FAR_DEVIATIONS = 4 * 1.4826
+_FAR_DEVIATIONS = 6 * 1.4826
 # Cells with fewer sampled patterns than this go by the deviations of all cells.
 _KNOWN_SPREAD = 16
 
@@ -147,7 +147,7 @@ def fit_screened_cells(
     Everything is decided on the merged sample, which is the same however TVs are
     spread over shards. See :mod:`.batches` for when a batch is left out.
 
-    A pattern is *far* if its cosine with the centroid lies more than four (normal)
+    A pattern is *far* if its cosine with the centroid lies more than six (normal)
     median deviations below the median of its cell; the deviation is that of the cell or
     of all cells, whichever is larger. Honest patterns with noise of any shape lose a
     few in ten thousand; what is left bounds the rest: a share a of a cell's weight at
