@@ -52,7 +52,8 @@ def to_bytes(value: Any) -> bytes:
     """
     arrays: list[bytes] = []
     tree = _plain(value, arrays)
-    text = json.dumps([_layout(type(value)), tree], separators=(",", ":"))
+    kind: Any = type(value)
+    text = json.dumps([_layout(kind), tree], separators=(",", ":"))
     head = text.encode("utf-8", "surrogatepass")
     return b"".join([_HEAD_BYTES.pack(len(head)), head, *arrays])
 
@@ -80,7 +81,8 @@ def from_bytes(kind: type[T], data: bytes) -> T:
     (length,) = _HEAD_BYTES.unpack_from(data)
     start = _HEAD_BYTES.size + length
     layout, tree = json.loads(data[_HEAD_BYTES.size : start].decode())
-    if layout != _layout(kind):
+    written: Any = kind
+    if layout != _layout(written):
         raise KernelInputError(f"These bytes are no {kind.__name__} of this release.")
     read: T = _Reader(data, start).value(kind, tree)
     return read
@@ -183,7 +185,7 @@ def _layout(kind: Hashable) -> str:
     hints = _hints(kind)
     inner = ",".join(
         ":".join([field.name, *map(_layout, _dataclasses_in(hints[field.name]))])
-        for field in fields(kind)  # type: ignore[arg-type]  # only dataclasses come
+        for field in fields(kind)
     )
     return f"{kind.__name__}({inner})"
 

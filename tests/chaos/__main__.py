@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ class Chaos:
             )
         return held
 
-    def _numbers(self) -> Sequence[int]:
+    def _numbers(self) -> Iterator[int]:
         from tests.chaos import fleet
 
         fleet.begin_again()

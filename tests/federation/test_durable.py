@@ -91,7 +91,7 @@ def test_a_coordinator_that_dies_is_followed_by_one_that_does_the_rest(
 def test_a_coordinator_thought_dead_can_write_nothing_that_counts(
     shards, undisturbed, run_out, step
 ):
-    taken = []
+    taken: list[FederationRound | None] = []
 
     def sleep(here: str, done: int, total: int) -> None:
         if here == step and not taken:
@@ -104,7 +104,9 @@ def test_a_coordinator_thought_dead_can_write_nothing_that_counts(
     told = FederationRound.objects.get()
     assert (told.status, told.global_version, told.term) == ("running", None, 2)
     assert {selectors.current_version(alias) for alias in ALIASES} == {0}
-    assert rounds.finish(taken[0]).checksum == undisturbed
+    (coordinator,) = taken
+    assert coordinator is not None
+    assert rounds.finish(coordinator).checksum == undisturbed
     assert everything_has(undisturbed)
 
 
@@ -173,7 +175,8 @@ def test_a_database_that_comes_back_in_time_takes_part(
     shards, undisturbed, monkeypatch
 ):
     monkeypatch.setattr("federation.units.PAUSES_SECONDS", (0, 0))
-    stage, tries = publish.stage, []
+    stage = publish.stage
+    tries: list[str] = []
 
     def restarting(alias, edition):
         if alias == "shard_001" and len(tries) < 2:
