@@ -137,7 +137,7 @@ def test_a_process_that_is_killed_is_followed_by_another(
             FederationRound.objects.filter(step=step).exists()
         )
 
-    wait_for(has_come_so_far)
+    wait_for(has_come_so_far, seconds=600)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     run_out()
