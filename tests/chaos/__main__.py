@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -173,6 +174,8 @@ class _Round:
 
 def main() -> int:
     options = _options()
+    # Being told to end is being interrupted: what was started is still ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     installation = Installation()
     try:
         os.environ.update(installation.environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,7 @@ class Installation:
     def close(self) -> None:
         for server in self.servers:
             embedded.destroy(server.home)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, *command: str) -> subprocess.Popen[bytes]:
         log = (self.folder / "processes.log").open("ab")
