@@ -49,6 +49,16 @@ if TYPE_CHECKING:
 #: A block ends with the first TV that reaches this many patterns: about 60 MiB.
 BLOCK_ROWS = 20_000
 
+#: One state of the shard, in the order of its keys: an index begins at once and holds
+#: nothing, where a sort would first write the whole shard to disk. Parallel workers
+#: would hand all rows to the one process that sends them.
+SNAPSHOT = """
+    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+    SET LOCAL enable_sort = off;
+    SET LOCAL enable_incremental_sort = off;
+    SET LOCAL max_parallel_workers_per_gather = 0
+"""
+
 # A TV's rows come together, which is what the kernels count TVs by. Revoked TVs have
 # no say. Columns of a fixed size come first, see ``federation.copying``.
 _PATTERNS = """
@@ -193,7 +203,7 @@ def blocks(
     statement = patterns_statement(min_quality, fresh_since, quarantined)
     with transaction.atomic(using=shard_alias):
         cursor = connections[shard_alias].cursor()
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute(SNAPSHOT)
         waiting: list[Buffer] = []
         for parcel in parcels(cursor, statement):
             waiting += parcel

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
-from django.db import connections
+from django.db import connections, transaction
 from psycopg import sql
 
 from benchmarks.federation.filling import PATTERNS_PER_TV
@@ -155,9 +155,11 @@ def _collect(plan: Plan) -> SecondReading:
 
 def _copy(statement: sql.Composable) -> None:
     """Read and drop."""
-    with connections[ALIAS].cursor() as cursor, cursor.copy(statement) as copy:
-        while copy.read():
-            pass
+    with transaction.atomic(using=ALIAS), connections[ALIAS].cursor() as cursor:
+        cursor.execute(collect.SNAPSHOT)
+        with cursor.copy(statement) as copy:
+            while copy.read():
+                pass
 
 
 def _plan(file: Path) -> Plan:
