@@ -68,6 +68,7 @@ def test_json_is_one_object_with_the_documented_keys(fleet, run):
         "patterns_suppressed",
         "trends_suppressed",
         "links_suppressed",
+        "defences",
         "checksum",
         "shards",
         "seconds",
