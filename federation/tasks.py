@@ -10,13 +10,15 @@ from functools import partial
 
 import structlog
 from celery import shared_task
+from django.db import Error
 from django.db.models.functions import Now
 
 from federation import events, lease, rounds, schedule, units, workers
 from federation.exceptions import RoundAlreadyRunning, RoundLost
 from federation.models import FederationRound
+from federation.report import RoundReport
 from shards import reaching
-from shards.exceptions import ControlUnavailable
+from shards.exceptions import ConstellationError
 
 log = structlog.get_logger(__name__)
 
@@ -56,12 +58,19 @@ def _tend() -> None:
     try:
         told = _round_to_hold()
         if told is not None:
-            report = rounds.finish(told, should_stop=partial(_hand_over, told))
-            log.info("round is over", round=told.pk, status=report.status)
+            _tell(rounds.finish(told, should_stop=partial(_hand_over, told)))
     except (RoundAlreadyRunning, RoundLost):
         pass  # somebody else holds it
-    except ControlUnavailable as exc:
-        log.warning("control database is away", problem=str(exc))
+    except (ConstellationError, Error) as exc:
+        log.warning("round failed", problem=str(exc).strip())
+
+
+def _tell(report: RoundReport) -> None:
+    facts = {"round": report.round_id, "version": report.global_version}
+    if report.problem:
+        log.warning(report.status, **facts, problem=report.problem)
+    else:
+        log.info(report.status, **facts)
 
 
 def _round_to_hold() -> FederationRound | None:
