@@ -84,7 +84,7 @@ def test_a_fifth_in_a_fifth_of_the_batches_has_no_cell_in_a_first_round(
     assert hidden.sum() == (kind == "all on one")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[:1])
 @pytest.mark.parametrize("kind", attacks.KINDS)
 def test_a_tenth_spread_everywhere_hides_no_cell_in_a_first_round(fleets, kind, seed):
     """They may have cells of their own: nothing tells them from a new taste yet."""
