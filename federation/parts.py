@@ -80,7 +80,14 @@ def size_bytes(round_id: int) -> int:
 
 
 def delete_unneeded() -> None:
-    """Delete parts and units but those of the newest rounds and of a running one."""
+    """Delete parts and units but those of the newest rounds and of a running one.
+
+    Samples go when their round is over: they are patterns of TVs, and a TV that was
+    forgotten may be in them. All other parts are sums.
+    """
+    RoundPart.objects.filter(name__startswith=f"{RoundUnit.Step.SAMPLING}/").exclude(
+        round__status=FederationRound.Status.RUNNING
+    ).delete()
     kept = FederationRound.objects.filter(rollback_of=None).values_list("pk", flat=True)
     oldest = min(kept[:KEPT_ROUNDS], default=0)
     for model in (RoundPart, RoundUnit):

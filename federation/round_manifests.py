@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from federation.models import FederationRound, RoundPart, RoundUnit
+from federation.work import PLAN
 
 #: Raised when the members change their meaning.
 FORMAT = 1
@@ -23,9 +24,10 @@ FORMAT = 1
 #: What the round goes on from, and noise, which nobody can draw again.
 PREVIOUS, RELEASED = "previous", "released"
 
-_READINGS = tuple(
-    f"{step}/" for step in (RoundUnit.Step.SAMPLING, RoundUnit.Step.COLLECTING)
-)
+# Patterns of TVs, which are deleted when the round is over: the plan that was made of
+# them is where its arithmetic begins again.
+_SAMPLES = f"{RoundUnit.Step.SAMPLING}/"
+_SUMS = f"{RoundUnit.Step.COLLECTING}/"
 
 
 def manifest_of(told: FederationRound) -> dict[str, Any]:
@@ -40,8 +42,9 @@ def manifest_of(told: FederationRound) -> dict[str, Any]:
         "round": told.pk,
         "checksum": told.checksum,
         "parameters": told.parameters,
-        "inputs": {name: d for name, d in digests.items() if is_input(name)},
-        "outputs": {name: d for name, d in digests.items() if not is_input(name)},
+        "samples": {n: d for n, d in digests.items() if n.startswith(_SAMPLES)},
+        "inputs": {n: d for n, d in digests.items() if is_input(n)},
+        "outputs": {n: d for n, d in digests.items() if _is_output(n)},
         "software": software(),
     }
     return {**described, "sha256": _digest(described)}
@@ -54,8 +57,12 @@ def is_intact(manifest: dict[str, Any]) -> bool:
 
 
 def is_input(name: str) -> bool:
-    """Tell whether a part was given to the arithmetic, or is what came of it."""
-    return name in (PREVIOUS, RELEASED) or name.startswith(_READINGS)
+    """Tell whether a part is given to the arithmetic that is done again."""
+    return name in (PREVIOUS, PLAN, RELEASED) or name.startswith(_SUMS)
+
+
+def _is_output(name: str) -> bool:
+    return not is_input(name) and not name.startswith(_SAMPLES)
 
 
 @cache

@@ -71,10 +71,10 @@ def test_rounds_are_reproduced_whatever_the_settings_are_by_now(shards, settings
     manifest = json.loads(federate("--manifest", reports[1].round_id))
     assert manifest["checksum"] == reports[1].checksum
     assert set(manifest["inputs"]) == {
-        "previous",
-        *(f"{step}/{n}" for step in ("sampling", "collecting") for n in range(3)),
+        *("previous", "plan"),
+        *(f"collecting/{n}" for n in range(3)),
     }
-    assert {"plan", "outcome"} <= set(manifest["outputs"])
+    assert "outcome" in manifest["outputs"]
     assert manifest["parameters"]["min_devices"] == 5
 
 

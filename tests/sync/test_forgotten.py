@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from federation import rounds
+from federation.models import RoundPart
 from shards.models import Shard
 from shards.services import batches
 from tests.sync.television import Television, addition
@@ -133,3 +134,12 @@ def test_one_forgotten_later_is_in_no_reply_after_the_next_round(keepers):
 
     assert SECRET not in told(keepers[1])
     assert COMMON in told(keepers[1])
+
+
+def test_no_pattern_outlives_the_round_that_sampled_it(keepers):
+    """What is kept of a round to do it again is sums."""
+    run_round()
+
+    names = set(RoundPart.objects.values_list("name", flat=True))
+    assert {"plan", "collecting/0"} <= names
+    assert not {name for name in names if name.startswith("sampling")}
