@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -275,6 +276,8 @@ def hash_keys(keys: UInt64Array, *, seed: int) -> UInt64Array:
     return hashes
 
 
+# All that count the names of a block ask for the same ones.
+@lru_cache(maxsize=1 << 16)
 def hash_text(text: str, *, seed: int) -> int:
     """A keyed hash of a string.
 
