@@ -71,7 +71,7 @@ At the end, once::
         min_devices=MIN_DEVICES_PER_PATTERN,
     )                                             # -> [TrendOrigin]
     links = link_contents(
-        merge_pairs(pair_parts), min_devices=MIN_DEVICES_PER_PATTERN, per_content=20,
+        merge_pairs(pair_parts), min_devices=MIN_DEVICES_PER_PATTERN, per_content=14,
     )                                             # -> Links; .by_content()
 
 Answering a TV::

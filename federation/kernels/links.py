@@ -31,7 +31,7 @@ from .sampling import hash_keys, hash_text
 from .sparse import CountsBuilder, SparseCounts, merge_counts
 
 #: How many links a content gets.
-LINKS_PER_CONTENT = 20
+LINKS_PER_CONTENT = 14
 
 # Pairs counted over the whole fleet before TVs are sampled; 1 GiB if none repeats.
 _PAIR_BUDGET = 1 << 26
@@ -260,7 +260,7 @@ def link_contents(
     min_devices : int
         Distinct TVs that must stand behind a pair. Where TVs were sampled, that many
         of the sample must: a pair is never published on an extrapolation.
-    per_content : int, default 20
+    per_content : int, default 14
         Links a content gets at most.
 
     Returns

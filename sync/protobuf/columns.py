@@ -85,9 +85,9 @@ class LinkTable:
     #: The place of each content in ``targets``.
     target_places: dict[str, int]
     #: Where a content leads, strongest first, as places in ``targets``; 0 where there
-    #: is nothing more. shape (n, 20)
+    #: is nothing more. shape (n, 14)
     related: NDArray[np.intp]
-    #: uint8, shape (n, 20)
+    #: uint8, shape (n, 14)
     weights: NDArray[np.uint8]
     #: As long as ``targets``.
     scratch: Scratch

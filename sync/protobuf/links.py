@@ -34,9 +34,9 @@ class Picked:
     sources: NDArray[np.int64]
     #: What they and their counts take.
     sources_bytes: int
-    #: As in ``LinkTable``. shape (n, 20)
+    #: As in ``LinkTable``. shape (n, 14)
     related: Places
-    #: uint8, shape (n, 20)
+    #: uint8, shape (n, 14)
     weights: NDArray[np.uint8]
     #: Places of contents that no link shall lead to; 0 for those without one.
     left_out: Places
