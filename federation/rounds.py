@@ -165,7 +165,7 @@ def _repeat(run: Run) -> Found:
 def _is_asked_for(told: FederationRound, shard_ids: Collection[int] | None) -> bool:
     if told.rollback_of is not None:
         return False
-    return shard_ids is None or told.parameters["shards"] == sorted(shard_ids)
+    return shard_ids is None or told.parameters.get("shards") == sorted(shard_ids)
 
 
 def _asked(shards: Collection[Shard], shard_ids: Collection[int] | None) -> set[int]:

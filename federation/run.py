@@ -87,7 +87,10 @@ class Run:
 
     @property
     def parameters(self) -> Parameters:
-        return Parameters.of(self.told)
+        try:
+            return Parameters.of(self.told)
+        except (KeyError, TypeError) as exc:
+            raise Abandoned("It was opened by another release.") from exc
 
     def rows(self) -> list[RoundShard]:
         return list(self.told.round_shards.select_related("shard"))

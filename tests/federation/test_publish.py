@@ -329,7 +329,7 @@ def test_a_version_belongs_to_one_round_even_if_it_died(
 
 def test_a_round_thought_dead_is_refused_when_it_wakes_up(published, run_out):
     """It staged its version, slept, and others published meanwhile."""
-    sleeper = lease.open_round()
+    sleeper = rounds.begin()
     version = lease.reserve_version(sleeper, above=0)
     late = an_edition(version)
     publish.stage("shard_001", late)

@@ -313,6 +313,16 @@ def test_a_round_that_is_alive_is_not_taken_over(shards):
     assert not rounds.is_left_behind()
 
 
+def test_a_round_that_another_release_opened_is_abandoned(shards, run_out):
+    left = lease.open_round(parameters={"shards": [0, 1, 2]})
+    run_out()
+
+    report = rounds.run_round()
+
+    assert (report.round_id, report.status) == (left.pk, "abandoned")
+    assert report.problem == "It was opened by another release."
+
+
 def test_a_round_whose_coordinators_all_die_is_abandoned(shards, run_out):
     left = rounds.begin()
     FederationRound.objects.update(term=MAX_TERMS)
