@@ -139,7 +139,7 @@ def test_a_planted_trend_leads_its_region_and_the_popular_does_not(
 
 
 @pytest.mark.skipif(MOVIELENS is None, reason="CONSTELLATION_MOVIELENS_DIR is unset")
-def test_real_households_are_served_almost_as_well_as_by_a_centralised_model(
+def test_real_households_are_served_as_well_as_by_centralised_models(
     running, enrolment_key
 ):
     """NDCG@10 of held-out likes; the centralised one sees everyone's history."""
@@ -150,5 +150,7 @@ def test_real_households_are_served_almost_as_well_as_by_a_centralised_model(
 
     assert lift["errors"] == 0
     assert lift["tvs"] == 671
-    assert lift["ndcg_federated"] >= 0.9 * lift["ndcg_centralised"]
-    assert lift["ndcg_federated"] > 2 * lift["ndcg_alone"]
+    assert lift["ndcg_federated"] >= lift["ndcg_centralised"]
+    assert lift["ndcg_federated"] >= 0.85 * lift["ndcg_ease"]
+    assert lift["ndcg_federated"] > lift["ndcg_trends"] > lift["ndcg_alone"]
+    assert lift["bytes_down_p99"] <= 5120
