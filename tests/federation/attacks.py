@@ -14,6 +14,7 @@ from federation.kernels import (
     Cells,
     ItemCounter,
     PairCollector,
+    PatternBlock,
     PatternSampler,
     no_cell_history,
     no_cells,
@@ -47,7 +48,7 @@ THRESHOLDS = Thresholds(
 class Fleet:
     #: Where tastes were planted. (n, 384)
     centres: np.ndarray
-    block: object
+    block: PatternBlock
     rng: np.random.Generator
 
     def tvs(self) -> int:

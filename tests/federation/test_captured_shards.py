@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Given(Run):
         told = FederationRound(status=DRY_RUN, **parameters.written())
         super().__init__(told, lambda *_: None)
         self._blocks, self._lie = blocks, lie
-        self._plan = None
+        self._plan: Any = None
 
     def rows(self):
         return [

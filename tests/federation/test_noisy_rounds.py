@@ -9,6 +9,7 @@ from federation.collect import SecondReading
 from federation.models import FederationRound, GlobalPattern, PrivacySpending
 from federation.parameters import thresholds
 from federation.replay import replay
+from federation.report import RoundReport
 from federation.round_manifests import RELEASED
 from tests.federation import fleets
 
@@ -18,6 +19,11 @@ pytestmark = pytest.mark.django_db(
 
 #: As little noise as can be asked for: 150 TVs are few.
 EPSILON = 100.0
+
+
+def number(report: RoundReport) -> int:
+    assert report.round_id is not None
+    return report.round_id
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +49,15 @@ def test_a_round_with_noise_publishes_the_planted_tastes(fleet):
     for taste in fleet.tastes:
         assert max(row.embedding @ taste.direction for row in found) > 0.8
     # Below what noise can hide nothing is shown.
-    least = merge.noise_plan(thresholds()).least_count
+    noise = merge.noise_plan(thresholds())
+    assert noise is not None
+    least = noise.least_count
     assert min(row.device_count for row in found) >= least > 5
     # Noise can't be drawn again: whoever goes on with the round goes on with this.
-    released = parts.load(SecondReading, report.round_id, RELEASED)
+    released = parts.load(SecondReading, number(report), RELEASED)
+    assert released is not None
     assert released.sums.devices.max() >= least
-    assert replay(report.round_id).is_reproduced
+    assert replay(number(report)).is_reproduced
 
 
 def test_a_round_without_noise_draws_and_costs_none(fleet, settings):
@@ -57,10 +66,10 @@ def test_a_round_without_noise_draws_and_costs_none(fleet, settings):
 
     report = rounds.run_round()
 
-    assert parts.load(SecondReading, report.round_id, RELEASED) is None
+    assert parts.load(SecondReading, number(report), RELEASED) is None
     assert not PrivacySpending.objects.exists()
     # What is held back is written down all the same.
-    told = FederationRound.objects.get(pk=report.round_id)
+    told = FederationRound.objects.get(pk=number(report))
     assert told.suppressed_trend_count > 0
     assert told.suppressed_link_count > 0
     assert report.as_json()["links_suppressed"] == told.suppressed_link_count
@@ -70,7 +79,7 @@ def test_the_ledger_adds_rounds_up_until_the_budget_is_spent(fleet, settings):
     first = rounds.run_round()
 
     spending = PrivacySpending.objects.get()
-    assert (spending.pk, spending.epsilon) == (first.round_id, EPSILON)
+    assert (spending.pk, spending.epsilon) == (number(first), EPSILON)
     assert {row["name"] for row in spending.mechanisms} == {
         *("sources", "vectors", "weights", "deficits", "counts")
     }

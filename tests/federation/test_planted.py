@@ -49,7 +49,7 @@ def two_rounds():
     shards = fleets.make_shards(3)
     fleets.store(fleet, shards)
     northern = [tv.id for tv in fleet.tvs if tv.region == "north"]
-    risen, northern = set(northern[: len(northern) // 3]), set(northern)
+    risen = set(northern[: len(northern) // 3])
 
     for round_number in (1, 2):
         for shard in shards:

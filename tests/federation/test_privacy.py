@@ -13,7 +13,9 @@ from federation.collect import FirstReading, SecondReading
 from federation.kernels import (
     CellCollector,
     ItemCounter,
+    ItemHistory,
     PairCollector,
+    PatternBlock,
     PatternSampler,
     Trend,
     concatenate_blocks,
@@ -34,7 +36,7 @@ CONTEXTS = ("time_of_day", "day_of_week", "content_type")
 class Fleet:
     """Blocks of two rounds, a block a shard; the same TVs in both."""
 
-    rounds: tuple[list, list]
+    rounds: tuple[list[PatternBlock], list[PatternBlock]]
 
 
 @st.composite
@@ -111,7 +113,9 @@ thresholds = st.builds(
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(fleet=fleets(), limits=thresholds)
 def test_enough_tvs_stand_behind_whatever_is_given_out(fleet, limits):
-    cells, history, trends = no_cells(), {}, []
+    cells = no_cells()
+    history: dict[tuple[str, str], ItemHistory] = {}
+    trends: list[Trend] = []
 
     for blocks in fleet.rounds:
         plan = merge.plan(first_reading(blocks), previous=cells, thresholds=limits)
@@ -141,6 +145,7 @@ def test_enough_tvs_stand_behind_whatever_noise_lets_through(fleet, limits, epsi
     """Ten times as many TVs, for noise would hide all of the few."""
     limits = replace(limits, epsilon=epsilon, delta=0.01)
     noise = merge.noise_plan(limits)
+    assert noise is not None
     blocks = [
         clip(tenfold(block), noise.clipping, seed=SEED) for block in fleet.rounds[0]
     ]

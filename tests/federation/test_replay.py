@@ -22,6 +22,7 @@ from federation.models import (
     RoundPart,
 )
 from federation.replay import replay
+from federation.report import RoundReport
 from tests.federation import fleets
 
 pytestmark = [
@@ -47,6 +48,11 @@ def federate(*arguments: object) -> str:
     return output.getvalue()
 
 
+def number(report: RoundReport) -> int:
+    assert report.round_id is not None
+    return report.round_id
+
+
 def trace() -> list[int]:
     """Whatever a round would leave."""
     kept = (FederationRound, RoundEvent, RoundPart, Publication, GlobalPattern)
@@ -60,15 +66,15 @@ def test_rounds_are_reproduced_whatever_the_settings_are_by_now(shards, settings
     settings.SECRET_KEY = "of another installation"
     fleets.wipe_tvs()
 
-    replayed = [replay(report.round_id) for report in reports]
+    replayed = [replay(number(report)) for report in reports]
 
     assert [each.is_reproduced for each in replayed] == [True, True]
     assert [each.replayed for each in replayed] == [each.checksum for each in reports]
     assert trace() == before
-    told = json.loads(federate("--replay", reports[1].round_id, "--json"))
+    told = json.loads(federate("--replay", number(reports[1]), "--json"))
     assert told["is_reproduced"] is True
     assert told["checksum"] == told["replayed_checksum"] == reports[1].checksum
-    manifest = json.loads(federate("--manifest", reports[1].round_id))
+    manifest = json.loads(federate("--manifest", number(reports[1])))
     assert manifest["checksum"] == reports[1].checksum
     assert set(manifest["inputs"]) == {
         *("previous", "plan"),
@@ -79,9 +85,10 @@ def test_rounds_are_reproduced_whatever_the_settings_are_by_now(shards, settings
 
 
 def test_what_was_changed_is_found(shards):
-    round_id = rounds.run_round().round_id
+    round_id = number(rounds.run_round())
     name = "collecting/1"
     given = parts.load(SecondReading, round_id, name)
+    assert given is not None
     devices = given.sums.devices.copy()
     devices[0] += 1
     forged = parts.packed(
@@ -128,22 +135,22 @@ def test_rounds_that_can_not_be_replayed_say_why(shards):
     assert abandoned.status == "abandoned"
 
     with pytest.raises(RoundNotReplayable, match="it had no result"):
-        replay(abandoned.round_id)
+        replay(number(abandoned))
 
     first, second = rounds.run_round(), rounds.run_round()
     repeated = rollback.republish()
     with pytest.raises(RoundNotReplayable, match="it is a roll-back"):
-        replay(repeated.round_id)
+        replay(number(repeated))
 
-    RoundPart.objects.filter(round_id=first.round_id).delete()
-    with pytest.raises(RoundNotReplayable, match=f"rounds {second.round_id} are kept"):
-        replay(first.round_id)
-    assert not changes(first.round_id, repeated.round_id).moved
-    Publication.objects.filter(round_id=first.round_id).delete()
-    with pytest.raises(ResultNotKept, match=f"{second.round_id}"):
-        changes(first.round_id, second.round_id)
+    RoundPart.objects.filter(round_id=number(first)).delete()
+    with pytest.raises(RoundNotReplayable, match=f"rounds {number(second)} are kept"):
+        replay(number(first))
+    assert not changes(number(first), number(repeated)).moved
+    Publication.objects.filter(round_id=number(first)).delete()
+    with pytest.raises(ResultNotKept, match=f"{number(second)}"):
+        changes(number(first), number(second))
     with pytest.raises(CommandError, match="isn't kept"):
-        federate("--diff", first.round_id, second.round_id)
+        federate("--diff", number(first), number(second))
 
 
 def test_what_changed_for_tvs_is_told(shards):
@@ -157,7 +164,7 @@ def test_what_changed_for_tvs_is_told(shards):
     fleets.store(replace(FLEET, tvs=(*kept[::2], *newcomers.tvs)), shards)
     second = rounds.run_round()
 
-    found = changes(first.round_id, second.round_id)
+    found = changes(number(first), number(second))
 
     before = cells_of(first.global_version)
     after = cells_of(second.global_version)
@@ -168,12 +175,12 @@ def test_what_changed_for_tvs_is_told(shards):
     for cell, cosine in found.moved:
         assert cosine == pytest.approx(float(before[cell] @ after[cell]), abs=1e-5)
     assert found.links.removed or found.links.changed
-    assert not changes(first.round_id, first.round_id).lines()[1:]
-    told = json.loads(federate("--diff", first.round_id, second.round_id, "--json"))
-    assert told["rounds"] == [first.round_id, second.round_id]
+    assert not changes(number(first), number(first)).lines()[1:]
+    told = json.loads(federate("--diff", number(first), number(second), "--json"))
+    assert told["rounds"] == [number(first), number(second)]
     assert told["patterns"]["added"] == list(found.patterns.added)
-    people = federate("--diff", first.round_id, second.round_id)
-    assert f"From round {first.round_id} (version 1)" in people
+    people = federate("--diff", number(first), number(second))
+    assert f"From round {number(first)} (version 1)" in people
     assert f"{len(found.moved)} moved" in people
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def clipped(block):
 
 def by_tv(block):
     """What each TV has: key to (pattern key, contents, genres) of each row."""
-    told: dict = {}
+    told: dict[tuple[int, ...], list[Any]] = {}
     for row, key in enumerate(block.pattern_keys.tolist()):
         told.setdefault(tuple(key[:2]), []).append(
             (tuple(key[2:]), block.content_ids[row], block.genres[row])

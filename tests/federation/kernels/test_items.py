@@ -130,8 +130,13 @@ def test_choice_is_made_tv_by_tv(rng):
 
 def test_only_so_many_refused_names_are_remembered(monkeypatch):
     monkeypatch.setattr(items, "_REMEMBERED_NAMES", 3)
-    asked = []
-    vocabulary = Vocabulary(lambda name: asked.append(name) or name.startswith("tt"))
+    asked: list[str] = []
+
+    def is_wanted(name: str) -> bool:
+        asked.append(name)
+        return name.startswith("tt")
+
+    vocabulary = Vocabulary(is_wanted)
     rare = [f"rare {number}" for number in range(5)]
     names = [*rare, "tt1", *rare, "tt2", "rare 4"]
 

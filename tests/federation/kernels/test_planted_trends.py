@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from federation.kernels import GLOBAL_REGION
+from federation.kernels import GLOBAL_REGION, ItemHistory
 from federation.kernels.composition import Composition
 from federation.kernels.season import Season
 from tests.federation.kernels.trending import (
@@ -128,7 +128,8 @@ def test_the_hours_of_the_day_are_known_after_one_day(rng):
     n_items, n_reporters = 100, 20_000
     rates = 0.5 / np.arange(1, n_items + 1) ** 0.8
     phases = rng.uniform(0, 2 * np.pi, n_items)
-    past, stood_out = {}, []
+    past: dict[str, ItemHistory] = {}
+    stood_out = []
     for hour in range(72):
         swing = 1 + 0.8 * np.sin(2 * np.pi * hour / 24 + phases)
         counts = rng.binomial(n_reporters, rates * swing)
