@@ -24,6 +24,7 @@ def a_report(**changes) -> RoundReport:
         "suppressed_count": 6,
         "suppressed_trend_count": 7,
         "suppressed_link_count": 8,
+        "defences": {},
         "checksum": "",
         "shards": (),
         "seconds": 2.5,

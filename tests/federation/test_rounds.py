@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from federation import history, lease, publication, publish, rounds, run, selectors
 from federation.exceptions import RoundAlreadyRunning, RoundLost
+from federation.kernels.guarding import PROBATION_ROUNDS
 from federation.models import (
     FederationRound,
     GlobalPattern,
@@ -470,7 +471,8 @@ def test_a_new_taste_gets_a_number_that_was_never_given(shards):
     newcomers = fleets.plant(tv_count=30, taste_count=2, seed=99)
     fleets.store(newcomers, shards)
 
-    rounds.run_round()
+    for _ in range(PROBATION_ROUNDS + 1):
+        rounds.run_round()
 
     cells = publication.current("shard_000").cells
     new = set(cells.tolist()) - set(before.ids.tolist())
