@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ SHARD_COUNT = 3
 QUEUE = "constellation"
 
 
-class Broker:
+class Broker(ABC):
     """What carries messages, as a sender outside sees it."""
 
     #: For ``CELERY_BROKER_URL``; None where nothing is configured.
@@ -47,9 +48,9 @@ class Broker:
         """Delete every message; tells how many there were."""
         return int(self.client.control.purge())
 
+    @abstractmethod
     def waiting_count(self) -> int:
         """Messages that nobody has done, be it that somebody is at it."""
-        raise NotImplementedError
 
 
 class ControlDatabase(Broker):
