@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from benchmarks.installation import InstallationError
 from benchmarks.wire import households, report
-from benchmarks.wire.installation import InstallationError
 from benchmarks.wire.measuring import Figures, Say, measure
 from fleet.errors import FleetError
 from fleet.movielens import DatasetError

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.installation import Installation
 from benchmarks.wire.cases import Case
-from benchmarks.wire.installation import Installation
 
 if TYPE_CHECKING:
     from sync.messages import SyncReply, Wishes

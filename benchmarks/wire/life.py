@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 import zstandard
 
+from benchmarks.installation import Installation
 from benchmarks.wire.households import PORTIONS, Fleet
-from benchmarks.wire.installation import Installation
 from benchmarks.wire.televisions import Shop, Television
 from fleet import parallel
 from fleet.bundles import Address, Library

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.wire.installation import Installation
+from benchmarks.installation import Installation
 
 #: JSON before and after, so that what later rounds know is no one's advantage.
 WIRES = ("json", "protobuf", "json")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.installation import Installation, open_installation
 from benchmarks.wire import bound, cases, codec, lift, listening, peers, telling
 from benchmarks.wire.cases import Case
 from benchmarks.wire.households import Fleet
-from benchmarks.wire.installation import Installation, open_installation
 from benchmarks.wire.life import Town, for_each, live, open_shop
 from benchmarks.wire.listening import Heard
 from benchmarks.wire.televisions import Television

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import faiss
 import numpy as np
 
-from benchmarks.wire.installation import SETTINGS
+from benchmarks.installation import SETTINGS
 from federation.kernels.arrays import Float32Array
 from federation.kernels.cells import Cells, nearest_cell_rows
 from federation.kernels.codebook_training import (

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import psutil
 
 from constellation_site import embedded
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
+BASE_DIR = Path(__file__).resolve().parent.parent
 
 #: Below those that systems give to outgoing connections.
 PORTS = range(12_000, 20_000)
@@ -49,11 +49,14 @@ class InstallationError(Exception):
 
 
 class Installation:
-    """A running server. Ended with everything it started by ``open_installation``."""
+    """A running server. Ended with everything it started by who opened it.
 
-    def __init__(self, home: Path) -> None:
+    ``settings`` come on top of those of every benchmark.
+    """
+
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
         self.home = home
-        rest, grpc, metrics = _free_addresses(3)
+        rest, grpc, metrics = free_addresses(3)
         self.url = f"http://{rest}"
         self._log = home / "up.log"
         self._environment = {
@@ -62,6 +65,7 @@ class Installation:
             if name not in FOREIGN_SETTINGS
         }
         self._environment |= {"CONSTELLATION_HOME": str(home), **SETTINGS}
+        self._environment |= settings or {}
         addresses = (
             *("--rest-addr", rest, "--grpc-addr", grpc, "--metrics-addr", metrics),
         )
@@ -76,6 +80,11 @@ class Installation:
                 # A Ctrl-C is ours, and passed on once.
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        """The process that all others of it descend from."""
+        return self._process.pid
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -106,7 +115,7 @@ class Installation:
         except subprocess.TimeoutExpired as exc:
             raise InstallationError(f"{arguments} takes too long") from exc
         finally:
-            _end(process, signal.SIGTERM)
+            end_process(process, signal.SIGTERM)
         if process.returncode != 0:
             problem = errors.decode(errors="replace").strip()
             raise InstallationError(f"{' '.join(arguments)}: {problem[-2000:]}")
@@ -114,7 +123,7 @@ class Installation:
         return answer
 
     def end(self) -> None:
-        _end(self._process, signal.SIGINT)
+        end_process(self._process, signal.SIGINT)
 
     def _is_ready(self) -> bool:
         with suppress(httpx.TransportError):
@@ -125,17 +134,26 @@ class Installation:
 @contextmanager
 def open_installation() -> Iterator[Installation]:
     """Start one; at the end nothing of it is left."""
-    with _temporary_home() as home:
-        installation = Installation(home)
-        try:
-            installation.wait_until_ready()
-            yield installation
-        finally:
-            installation.end()
+    with temporary_home() as home, running(home) as installation:
+        yield installation
 
 
 @contextmanager
-def _temporary_home() -> Iterator[Path]:
+def running(
+    home: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[Installation]:
+    """Start one in a home that outlives it."""
+    installation = Installation(home, settings)
+    try:
+        installation.wait_until_ready()
+        yield installation
+    finally:
+        installation.end()
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A folder that a database may be in; at the end both are gone."""
     with tempfile.TemporaryDirectory(prefix="constellation-bench-") as name:
         home = Path(name)
         # So that the database's user gets there: else its data would be elsewhere.
@@ -146,7 +164,9 @@ def _temporary_home() -> Iterator[Path]:
             embedded.destroy(home)
 
 
-def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def end_process(
+    process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM
+) -> None:
     """Have a process end, and kill what doesn't, with all that it started."""
     if process.poll() is not None:
         return
@@ -163,7 +183,8 @@ def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
             each.kill()
 
 
-def _free_addresses(count: int) -> list[str]:
+def free_addresses(count: int) -> list[str]:
+    """Addresses of this machine that nobody listens at."""
     start = os.getpid() * 101 % len(PORTS)
     candidates = [*PORTS[start:], *PORTS[:start]]
     free = (port for port in candidates if _is_free(port))
