@@ -7,11 +7,12 @@ each time: so their rows lie apart, as on a shard that has been synced with for 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
+
+from benchmarks.copying import copy_in, halfvecs, rows, same, text_lists, whole
 
 DIMENSIONS = 384
 VISITS = 3
@@ -40,9 +41,6 @@ CHUNK_VISITS = 4_000
 TITLE = "film-%05d"
 _GENRE = "genre %02d"
 _REPORTED_AT = 26 * 365 * 86_400 * 10**6  # about 2026, in PostgreSQL's microseconds
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_END = b"\xff\xff"
-_VARCHAR = 1043
 
 
 def add_patterns(connection: psycopg.Connection, *, up_to: int) -> int:
@@ -57,8 +55,8 @@ def add_patterns(connection: psycopg.Connection, *, up_to: int) -> int:
         wanted = -(-up_to // PATTERNS_PER_TV)
         tvs = np.arange(there, max(there, wanted))
         rng = np.random.default_rng(there)
-        _copy_in(cursor, _DEVICES, _devices(tvs, rng))
-        _copy_in(cursor, _PATTERNS, _patterns(tvs, rng))
+        copy_in(cursor, _DEVICES, _devices(tvs, rng))
+        copy_in(cursor, _PATTERNS, _patterns(tvs, rng))
         cursor.execute("TRUNCATE shards_shardtally")
         cursor.execute(
             "INSERT INTO shards_shardtally (slot, device_count, pattern_count) "
@@ -83,31 +81,23 @@ _PATTERNS = """
 """
 
 
-def _copy_in(cursor: psycopg.Cursor, statement: str, chunks: Iterator[bytes]) -> None:
-    with cursor.copy(statement) as copy:
-        copy.write(_COPY_HEADER)
-        for chunk in chunks:
-            copy.write(chunk)
-        copy.write(_COPY_END)
-
-
 def _devices(tvs: NDArray[np.int64], rng: np.random.Generator) -> Iterator[bytes]:
     for start in range(0, len(tvs), 1 << 14):
         some = tvs[start : start + (1 << 14)]
         for place, region in enumerate(REGIONS):
             chosen = some[some % len(REGIONS) == place]
-            yield _rows(
+            yield rows(
                 [
                     _device_ids(chosen),
                     rng.integers(1, BATCHES + 1, len(chosen)).astype(">i8"),
-                    _same(region, chosen),
-                    *[_same("", chosen)] * 2,
-                    _same(_REPORTED_AT, chosen, ">i8"),
-                    _same(0, chosen, ">i4"),
-                    _same(1, chosen, ">i8"),
-                    _same("", chosen),
-                    *[_same(0, chosen, ">i2")] * 4,
-                    _same(PATTERNS_PER_TV, chosen, ">i2"),
+                    same(region, len(chosen)),
+                    *[same("", len(chosen))] * 2,
+                    same(_REPORTED_AT, len(chosen), ">i8"),
+                    same(0, len(chosen), ">i4"),
+                    same(1, len(chosen), ">i8"),
+                    same("", len(chosen)),
+                    *[same(0, len(chosen), ">i2")] * 4,
+                    same(PATTERNS_PER_TV, len(chosen), ">i2"),
                 ]
             )
 
@@ -124,7 +114,7 @@ def _patterns(tvs: NDArray[np.int64], rng: np.random.Generator) -> Iterator[byte
         )
         count = len(device)
         named = CONTENTS_PER_PATTERN[number % len(CONTENTS_PER_PATTERN)]
-        yield _rows(
+        yield rows(
             [
                 _device_ids(device),
                 np.frombuffer(rng.bytes(16 * count), "V16"),
@@ -134,10 +124,10 @@ def _patterns(tvs: NDArray[np.int64], rng: np.random.Generator) -> Iterator[byte
                 rng.integers(0, 7, count).astype(">i2"),
                 rng.integers(0, 10, count).astype(">i2"),
                 rng.integers(0, 12, count).astype(">i2"),
-                _names(_GENRE, taste[:, np.newaxis] % GENRES),
-                _names(TITLE, _contents(taste, named, rng)),
+                text_lists(_GENRE, taste[:, np.newaxis] % GENRES),
+                text_lists(TITLE, _contents(taste, named, rng)),
                 (taste + 1).astype(">i4"),
-                _same(_REPORTED_AT, device, ">i8"),
+                same(_REPORTED_AT, len(device), ">i8"),
             ]
         )
 
@@ -153,10 +143,7 @@ def _embeddings(
 ) -> NDArray[np.void]:
     noise = rng.standard_normal(tastes.shape, dtype=np.float32)
     noise *= np.float32(SPREAD / np.sqrt(DIMENSIONS))
-    sent = np.empty((len(tastes), DIMENSIONS + 2), dtype=">f2")
-    sent.view(">i2")[:, :2] = (DIMENSIONS, 0)  # as halfvec_send begins
-    sent[:, 2:] = _unit(tastes + noise)
-    return _whole(sent)
+    return halfvecs(_unit(tastes + noise))
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -179,51 +166,4 @@ def _device_ids(numbers: NDArray[np.int64]) -> NDArray[np.void]:
     words = np.empty((len(numbers), 2), dtype=">u8")
     words[:, 0] = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     words[:, 1] = numbers
-    return _whole(words)
-
-
-def _names(form: str, numbers: NDArray[np.int64]) -> NDArray[np.void]:
-    """One array of texts a row, all texts of one length."""
-    known = np.arange(int(numbers.max()) + 1)
-    texts = np.array([(form % n).encode() for n in known.tolist()])[numbers]
-    rows, count = numbers.shape
-    item = [("size", ">i4"), ("text", texts.dtype)]
-    sent = np.zeros(rows, dtype=[("head", ">i4", 5), ("items", item, count)])
-    sent["head"] = (1, 0, _VARCHAR, count, 1)
-    sent["items"]["size"] = texts.dtype.itemsize
-    sent["items"]["text"] = texts
-    return _whole(sent)
-
-
-def _same(
-    value: str | int, like: NDArray[np.int64], kind: str | None = None
-) -> NDArray[Any]:
-    sent = value.encode() if isinstance(value, str) else value
-    return np.full(len(like), sent, dtype=kind or f"S{len(str(value))}")
-
-
-def _whole(rows: NDArray[Any]) -> NDArray[np.void]:
-    """Each row as one value."""
-    size = rows.nbytes // max(1, len(rows))
-    return np.frombuffer(rows.tobytes(), np.dtype((np.void, size)), count=len(rows))
-
-
-def _rows(columns: list[NDArray[Any]]) -> bytes:
-    """Rows of a binary COPY from their columns; an empty text has no width."""
-    layout: list[tuple[str, Any]] = [("columns", ">i2")]
-    for place, column in enumerate(columns):
-        layout.append((f"size {place}", ">i4"))
-        if _width(column):
-            layout.append((f"value {place}", column.dtype))
-    rows = np.zeros(len(columns[0]), dtype=np.dtype(layout))
-    rows["columns"] = len(columns)
-    for place, column in enumerate(columns):
-        rows[f"size {place}"] = _width(column)
-        if _width(column):
-            rows[f"value {place}"] = column
-    return rows.tobytes()
-
-
-def _width(column: NDArray[Any]) -> int:
-    # numpy has no texts of width 0.
-    return 0 if column.dtype == "S1" and not column.any() else column.dtype.itemsize
+    return whole(words)
