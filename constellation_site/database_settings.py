@@ -12,6 +12,9 @@ from constellation_site import embedded, environment
 #: A shard that doesn't answer must not hold a TV's request for longer than this.
 CONNECT_TIMEOUT_SECONDS = 5
 
+#: Times that a connection has seen a statement before it prepares it.
+PREPARE_AFTER = 5
+
 
 def databases(home: Path) -> dict[str, dict[str, Any]]:
     """Read ``POSTGRES_URL`` and ``SHARD_POSTGRES_URLS``; embedded without them."""
@@ -70,4 +73,6 @@ def _entry(name: str, url: str) -> dict[str, Any]:
     options.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
     # Parameters travel apart from the statement: vectors as they are, not as SQL.
     options["server_side_binding"] = True
+    # What is asked again and again is parsed and planned once a connection.
+    options.setdefault("prepare_threshold", PREPARE_AFTER)
     return entry

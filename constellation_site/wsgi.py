@@ -1,4 +1,4 @@
-"""What a WSGI server serves."""
+"""What a WSGI server serves: syncs in front of Django, and Django."""
 
 from __future__ import annotations
 
@@ -8,4 +8,9 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "constellation_site.settings")
 
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+# It needs Django set up.
+from sync import front_door  # noqa: E402
+
+application = front_door.in_front_of(_django)

@@ -42,6 +42,13 @@ def configured_shard_ids() -> list[int]:
     return sorted(shard_id_of(a) for a in settings.DATABASES if is_shard_alias(a))
 
 
+def is_served(shard_id: int) -> bool:
+    """Tell whether this process answers the TVs of a shard."""
+    if settings.SHARD_IDS is not None and shard_id not in settings.SHARD_IDS:
+        return False
+    return shard_alias(shard_id) in settings.DATABASES
+
+
 def served_shard_ids() -> list[int]:
     """List the shards whose TVs this process answers (``SHARD_IDS`` narrows it)."""
     if settings.SHARD_IDS is None:

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from shards import reaching, tokens
-from shards.databases import served_shard_ids
+from shards.databases import is_served
 from shards.exceptions import ConstellationError, ControlUnavailable, ShardNotServed
 from shards.models import Shard
 from shards.tokens import DeviceToken
@@ -85,15 +85,9 @@ class IsDevice(BasePermission):
         return isinstance(request.user, DeviceCaller)
 
 
-def device_token(request: Request) -> DeviceToken:
-    """Give the token of a request that a TV sent."""
-    assert isinstance(request.auth, DeviceToken)
-    return request.auth
-
-
 def check_shard_is_served(token: DeviceToken) -> None:
     """Send a TV on whose shard another deployment serves."""
-    if token.shard_id not in served_shard_ids():
+    if not is_served(token.shard_id):
         raise shard_not_served(token.shard_id)
 
 

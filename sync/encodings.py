@@ -8,8 +8,10 @@ reading stops one byte past the limit, so a bomb costs what an honest body costs
 from __future__ import annotations
 
 import gzip
+import threading
 import zlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 import zstandard
@@ -49,19 +51,33 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+class _OfThread(threading.local):
+    """What costs more to make than to use, and serves one thread at a time."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor(
+            max_window_size=ZSTD_WINDOW_LIMIT_BYTES
+        )
+
+
+_of_thread = _OfThread()
+
+
 def read_bounded(stream: Readable, *, content_length: int | None) -> bytes:
-    """Read a body of at most ``BODY_LIMIT_BYTES``, refusing a longer one unread."""
+    """Read a body of at most ``BODY_LIMIT_BYTES``, refusing a longer one unread.
+
+    With a ``content_length`` it ends there, without one where the stream ends.
+    """
     limit = settings.BODY_LIMIT_BYTES
-    if content_length is not None and content_length > limit:
+    if content_length is None:
+        body = _read_up_to(limit + 1, stream)
+        if len(body) > limit:
+            raise BodyTooLarge(limit=limit)
+        return body
+    if content_length > limit:
         raise BodyTooLarge(limit=limit, sent=content_length)
-    chunks = []
-    room = limit + 1
-    while room > 0 and (chunk := stream.read(room)):
-        chunks.append(chunk)
-        room -= len(chunk)
-    if room <= 0:
-        raise BodyTooLarge(limit=limit)
-    return b"".join(chunks)
+    return _read_up_to(content_length, stream)
 
 
 def inflate(body: bytes, content_encoding: str) -> bytes:
@@ -85,7 +101,7 @@ def encode(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
         return body, ""
     encoding = preferred(accept_encoding)
     if encoding == "zstd":
-        encoded = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(body)
+        encoded = _of_thread.compressor.compress(body)
     elif encoding == "gzip":
         encoded = gzip.compress(body, compresslevel=GZIP_LEVEL, mtime=0)
     else:
@@ -94,6 +110,8 @@ def encode(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
     return (encoded, encoding) if len(encoded) < len(body) else (body, "")
 
 
+# TVs of one make all say the same.
+@lru_cache(maxsize=1024)
 def preferred(accept_encoding: str) -> str:
     """Choose from an Accept-Encoding header; "" for identity."""
     weights = quality_values(accept_encoding)
@@ -127,6 +145,29 @@ def _weight(parameters: list[str]) -> float:
 
 def _inflate_zstd(body: bytes) -> bytes:
     """Inflate one frame after the other, as a stream may hold several."""
+    whole = _inflate_one_frame(body)
+    return _inflate_frames(body) if whole is None else whole
+
+
+def _inflate_one_frame(body: bytes) -> bytes | None:
+    """Inflate what is one frame and as large as it states; None for anything else.
+
+    It gets just the memory that it states, so a frame that holds more is found out.
+    """
+    try:
+        stated = zstandard.frame_content_size(body)
+        if not 0 < stated <= settings.INFLATED_LIMIT_BYTES:
+            return None
+        inflated: bytes = _of_thread.decompressor.decompress(
+            body, allow_extra_data=False
+        )
+    except zstandard.ZstdError:
+        return None
+    return inflated
+
+
+def _inflate_frames(body: bytes) -> bytes:
+    # One of its own: a stranger's window would stay with the thread's for good.
     decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_LIMIT_BYTES)
     inflated = bytearray()
     position = 0
@@ -147,6 +188,15 @@ def _inflate_zstd(body: bytes) -> bytes:
             raise _inflates_too_large() from exc
         raise MalformedBody(problem="it isn't zstd") from exc
     return bytes(inflated)
+
+
+def _read_up_to(size_bytes: int, stream: Readable) -> bytes:
+    chunks = []
+    room = size_bytes
+    while room > 0 and (chunk := stream.read(room)):
+        chunks.append(chunk)
+        room -= len(chunk)
+    return b"".join(chunks)
 
 
 def _check_stated_size(header: bytes) -> None:

@@ -6,6 +6,8 @@ directory and ``manage.py observe`` adds them up. Never a label per TV.
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import Counter, Histogram
 
 #: Of syncs whose token didn't say where they belong.
@@ -40,6 +42,27 @@ SENT_BYTES = Counter(
 )
 
 
+class _OfShard:
+    """The numbers of one shard, found once: finding them costs as much as counting."""
+
+    def __init__(self, shard_id: int | None) -> None:
+        # Without a shard if a token didn't hold.
+        self._label = NO_SHARD if shard_id is None else str(shard_id)
+        self._requests: dict[str, Counter] = {}
+        self.latency = SYNC_LATENCY.labels(self._label)
+        self.received_bytes = RECEIVED_BYTES.labels(self._label)
+        self.sent_bytes = SENT_BYTES.labels(self._label)
+
+    def requests(self, status: str) -> Counter:
+        found = self._requests.get(status)
+        if found is None:
+            found = self._requests[status] = SYNC_REQUESTS.labels(self._label, status)
+        return found
+
+
+_of_shard = cache(_OfShard)
+
+
 def record_sync(
     *,
     shard_id: int | None,
@@ -49,8 +72,8 @@ def record_sync(
     sent_bytes: int,
 ) -> None:
     """Count one answered sync; without a shard if its token didn't hold."""
-    label = NO_SHARD if shard_id is None else str(shard_id)
-    SYNC_REQUESTS.labels(label, status).inc()
-    SYNC_LATENCY.labels(label).observe(seconds)
-    RECEIVED_BYTES.labels(label).inc(received_bytes)
-    SENT_BYTES.labels(label).inc(sent_bytes)
+    shard = _of_shard(shard_id)
+    shard.requests(status).inc()
+    shard.latency.observe(seconds)
+    shard.received_bytes.inc(received_bytes)
+    shard.sent_bytes.inc(sent_bytes)

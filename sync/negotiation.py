@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -24,17 +25,34 @@ class QualityNegotiation(DefaultContentNegotiation):
         available: Sequence[BaseRenderer] = list(renderers)
         if request.method == "OPTIONS":  # it describes a view, in JSON
             available = available[:1]
-        accept = request.headers.get("Accept", "") or "*/*"
-        weights = quality_values(accept)
-        # Of formats that are equally welcome, the one the caller writes itself.
-        sent = (request.content_type or "").partition(";")[0].strip().lower()
-        best = max(
-            available,
-            key=lambda r: (_weight(weights, r.media_type), r.media_type == sent),
+        best = best_media_type(
+            tuple(renderer.media_type for renderer in available),
+            accept=request.headers.get("Accept", ""),
+            content_type=request.content_type or "",
         )
-        if _weight(weights, best.media_type) == 0:
+        if best is None:
             raise NotAcceptable(available_renderers=available)
-        return best, best.media_type
+        return next(r for r in available if r.media_type == best), best
+
+
+# TVs of one make all say the same.
+@lru_cache(maxsize=1024)
+def best_media_type(
+    available: tuple[str, ...], *, accept: str, content_type: str
+) -> str | None:
+    """Choose what an answer is written in; None if the caller reads none of them.
+
+    Of formats that are equally welcome, it is the one the caller writes itself.
+    """
+    weights = quality_values(accept or "*/*")
+    sent = bare(content_type)
+    best = max(available, key=lambda name: (_weight(weights, name), name == sent))
+    return best if _weight(weights, best) > 0 else None
+
+
+def bare(content_type: str) -> str:
+    """Give the media type of a Content-Type, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _weight(weights: dict[str, float], media_type: str) -> float:

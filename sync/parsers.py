@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
-from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest
 from rest_framework.parsers import BaseParser
 
 from sync import encodings
@@ -17,8 +16,11 @@ from sync.exceptions import MalformedBody
 #: A sync has six levels.
 DEPTH_LIMIT = 8
 
-#: Where the META of a request says how long the body was that was read.
+#: Where the environ of a request says how long the body was that was read.
 RECEIVED_BYTES = "constellation.received_bytes"
+
+#: Of a request that has none, or doesn't say where it ends.
+_NO_BODY = io.BytesIO()
 
 # Strings that hold a backslash, or only brackets; one that never ends takes the rest.
 _ESCAPED_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
@@ -40,7 +42,7 @@ class JsonParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         request = (parser_context or {})["request"]
-        return loads(read_body(request._request))
+        return loads(read_body(request.META))
 
 
 class ProtobufParser(BaseParser):
@@ -55,7 +57,7 @@ class ProtobufParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         request = (parser_context or {})["request"]
-        return read_body(request._request)
+        return read_body(request.META)
 
 
 class OldProtobufParser(ProtobufParser):
@@ -64,20 +66,24 @@ class OldProtobufParser(ProtobufParser):
     media_type = "application/x-protobuf"
 
 
-def read_body(request: HttpRequest) -> bytes:
-    """Read and inflate a request's body, within the limits.
+def read_body(environ: dict[str, Any]) -> bytes:
+    """Read and inflate the body of a WSGI request, within the limits.
 
-    Django takes a request without a Content-Length for empty; a server that ends the
-    stream itself says so, and then it is read.
+    One without a Content-Length is empty, unless the server says that it ends the
+    stream itself.
     """
-    length = content_length(request)
-    stream: Any = request
-    if length is None and request.META.get("wsgi.input_terminated"):
-        assert isinstance(request, WSGIRequest)
-        stream = request.environ["wsgi.input"]
+    length = content_length(environ)
+    has_end = length is not None or environ.get("wsgi.input_terminated")
+    stream = environ["wsgi.input"] if has_end else _NO_BODY
     body = encodings.read_bounded(stream, content_length=length)
-    request.META[RECEIVED_BYTES] = len(body)
-    return encodings.inflate(body, request.headers.get("Content-Encoding", ""))
+    environ[RECEIVED_BYTES] = len(body)
+    return encodings.inflate(body, environ.get("HTTP_CONTENT_ENCODING", ""))
+
+
+def of_media_type(media_type: str, environ: dict[str, Any]) -> Any:
+    """Read the body of a TV's request: a document, or the bytes of a message."""
+    body = read_body(environ)
+    return loads(body) if media_type == JsonParser.media_type else body
 
 
 def loads(body: bytes) -> Any:
@@ -110,9 +116,9 @@ def nests_deeper(body: bytes, limit: int) -> bool:
     return bool(skeleton)
 
 
-def content_length(request: HttpRequest) -> int | None:
+def content_length(environ: Mapping[str, Any]) -> int | None:
     """Read the header; None if it is missing or no number."""
     try:
-        return int(request.META["CONTENT_LENGTH"])
+        return int(environ["CONTENT_LENGTH"])
     except (KeyError, ValueError):
         return None

@@ -30,20 +30,29 @@ def negotiated(
     *,
     media_type: str,
     status: HTTPStatus = HTTPStatus.OK,
-    is_dense: bool = False,
 ) -> HttpResponse:
-    """Answer one caller in the format it asked for.
+    """Answer one caller in the format it asked for."""
+    accept_encoding = request.headers.get("Accept-Encoding", "")
+    encoded, headers = for_tv(body, media_type, accept_encoding=accept_encoding)
+    return HttpResponse(encoded, status=status, headers=dict(headers))
+
+
+def for_tv(
+    body: bytes, media_type: str, *, accept_encoding: str, is_dense: bool = False
+) -> tuple[bytes, list[tuple[str, str]]]:
+    """Encode an answer in the format a TV asked for, and say what it is.
 
     A dense body would hardly shrink, and goes out as it is.
     """
-    reply = (
-        HttpResponse(body, status=status, content_type=media_type)
-        if is_dense
-        else _encoded(request, body, status, media_type)
-    )
-    reply["Cache-Control"] = "no-store"
-    patch_vary_headers(reply, ["Accept"])
-    return reply
+    headers = [("Content-Type", media_type), ("Cache-Control", "no-store")]
+    if is_dense:
+        headers.append(("Vary", "Accept"))
+        return body, headers
+    encoded, encoding = encodings.encode(body, accept_encoding)
+    if encoding:
+        headers.append(("Content-Encoding", encoding))
+    headers.append(("Vary", "Accept-Encoding, Accept"))
+    return encoded, headers
 
 
 def cacheable_json(

@@ -18,7 +18,7 @@ from sync.messages import (
     SyncRequest,
     Wishes,
 )
-from sync.renderers import ProtobufRenderer
+from sync.renderers import JsonRenderer, ProtobufRenderer
 
 
 class Wire(Protocol):
@@ -32,6 +32,11 @@ class Wire(Protocol):
     def is_dense(self, wishes: Wishes, /) -> bool: ...
     def read_enrolment(self, body: Any, /) -> EnrolmentRequest: ...
     def write_enrolment(self, reply: EnrolmentReply, /) -> bytes: ...
+
+
+def of_media_type(media_type: str) -> Wire:
+    """``media_type`` is one of those that TVs write and read."""
+    return json_wire if media_type == JsonRenderer.media_type else protobuf_wire
 
 
 def of_request(request: Request) -> Wire:

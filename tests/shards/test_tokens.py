@@ -92,6 +92,16 @@ def test_a_signature_of_anything_else_of_ours_is_refused():
         tokens.read(header(foreign), now=NOW)
 
 
+def test_signature_is_the_one_of_djangos_signer():
+    """Tokens of TVs in the field were signed by it."""
+    token = issued().token
+    payload, _, _ = token.rpartition(".")
+
+    signer = Signer(sep=".", salt="constellation.device-token.v1")
+
+    assert signer.sign(payload) == token
+
+
 @pytest.mark.parametrize(
     "authorization",
     [
