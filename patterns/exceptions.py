@@ -46,6 +46,10 @@ class TooManyPatterns(ConstellationError):
     message = "{field}: {problem}. Accepted: at most {limit} ({limit_name})."
 
 
+class WriterIsBusy(Exception):
+    """More syncs wait for their commit than can be told soon; nothing was written."""
+
+
 class ItemsOfAnotherControl(ConstellationError):
     """Two histories of ordinals: a database was restored, or isn't this fleet's."""
 

@@ -35,27 +35,53 @@ _ADD_TO_TALLY = """
         pattern_count = tally.pattern_count + excluded.pattern_count
 """
 
-_ADD_TO_MINUTES = """
+_INTO_MINUTES = """
     INSERT INTO shards_syncminute AS entry
         (minute, slot, sync_count, latency_us, active_delta)
-    VALUES {rows}
+"""
+_ADDED_TO_MINUTES = """
     ON CONFLICT (minute, slot) DO UPDATE SET
         sync_count = entry.sync_count + excluded.sync_count,
         latency_us = entry.latency_us + excluded.latency_us,
         active_delta = entry.active_delta + excluded.active_delta
 """
-# The types say what the parameters are: in a VALUES list of several rows nothing
-# else does.
-_MINUTE_ROW = "(%s::timestamptz, %s::int2, %s::int4, %s::int8, %s::int4)"
 
+_FORGET_MINUTE = f"{_INTO_MINUTES} VALUES (%s, %s, 0, 0, -1) {_ADDED_TO_MINUTES}"
 
-@dataclass
-class _MinuteEntry:
-    """What one transaction adds to a minute."""
-
-    sync_count: int = 0
-    latency_us: int = 0
-    active_delta: int = 0
+#: Counts the syncs of a statement that has them as ``heard``: the time of the same
+#: TV's previous sync (null for its first), and by how many its patterns grew. With
+#: ``batch_parameters``.
+RECORD_BATCH = f"""
+minutes AS (
+    {_INTO_MINUTES}
+    SELECT
+        minute, %(slot)s::int2, sum(sync_count), sum(latency_us), sum(active_delta)
+    FROM (
+        SELECT
+            date_trunc('minute', %(now)s::timestamptz) AS minute,
+            count(*) AS sync_count,
+            %(latency_us)s::int8 AS latency_us,
+            count(*) AS active_delta
+        FROM heard
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT date_trunc('minute', previous_sync_at), 0, 0, -count(*)
+        FROM heard
+        WHERE previous_sync_at >= %(active_since)s
+        GROUP BY date_trunc('minute', previous_sync_at)
+    ) AS added
+    GROUP BY minute
+    ORDER BY minute  -- of the locks
+    {_ADDED_TO_MINUTES}
+    RETURNING minute
+), tally AS (
+    INSERT INTO shards_shardtally AS tally (slot, device_count, pattern_count)
+    SELECT %(slot)s::int2, 0, sum(pattern_delta)
+    FROM heard, (SELECT count(*) FROM minutes) AS after_the_minutes
+    HAVING sum(pattern_delta) <> 0
+    ON CONFLICT (slot) DO UPDATE SET
+        pattern_count = tally.pattern_count + excluded.pattern_count
+)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,30 +93,18 @@ class ShardStatistics:
     avg_sync_latency_ms: float
 
 
-def record_sync(
-    *,
-    shard_alias: str,
-    now: datetime,
-    previous_sync_at: datetime | None,
-    latency_us: int,
-    pattern_delta: int,
-) -> None:
-    """Count one sync; ``previous_sync_at`` is the same TV's, None for its first.
+def batch_parameters(*, now: datetime, latency_us: int) -> dict[str, Any]:
+    """Give what ``RECORD_BATCH`` asks for.
 
-    The time to commit isn't known before it: ``latency_us`` may be that of another
-    sync, as long as each is given once.
+    The time to commit isn't known before it: ``latency_us`` may hold that of other
+    syncs, as long as each is given once.
     """
-    entries = {
-        minute_of(now): _MinuteEntry(
-            sync_count=1, latency_us=latency_us, active_delta=1
-        )
+    return {
+        "now": now,
+        "latency_us": latency_us,
+        "active_since": active_since(now),
+        "slot": _slot(),
     }
-    if previous_sync_at is not None and _is_active(previous_sync_at, now):
-        previous = entries.setdefault(minute_of(previous_sync_at), _MinuteEntry())
-        previous.active_delta -= 1
-    _add_to_minutes(shard_alias, entries)
-    if pattern_delta:
-        _add_to_tally(shard_alias, pattern_delta=pattern_delta)
 
 
 def record_devices(*, shard_alias: str, delta: int) -> None:
@@ -106,9 +120,9 @@ def record_forgotten(
     pattern_count: int,
 ) -> None:
     """Take one TV and its patterns out of every count."""
-    if last_synced_at is not None and _is_active(last_synced_at, now):
-        gone = _MinuteEntry(active_delta=-1)
-        _add_to_minutes(shard_alias, {minute_of(last_synced_at): gone})
+    if last_synced_at is not None and minute_of(last_synced_at) >= active_since(now):
+        with connections[shard_alias].cursor() as cursor:
+            cursor.execute(_FORGET_MINUTE, [minute_of(last_synced_at), _slot()])
     _add_to_tally(shard_alias, device_delta=-1, pattern_delta=-pattern_count)
 
 
@@ -121,7 +135,7 @@ def read(*, shard_alias: str, now: datetime) -> ShardStatistics:
     in_rate_window = Q(minute__gte=minute_of(now) - RATE_WINDOW)
     recent = (
         SyncMinute.objects.using(shard_alias)
-        .filter(minute__gte=minute_of(now) - ACTIVE_WINDOW)
+        .filter(minute__gte=active_since(now))
         .aggregate(
             active=Sum("active_delta", default=0),
             syncs=Sum("sync_count", filter=in_rate_window, default=0),
@@ -142,8 +156,9 @@ def minute_of(instant: datetime) -> datetime:
     return instant.replace(second=0, microsecond=0)
 
 
-def _is_active(synced_at: datetime, now: datetime) -> bool:
-    return minute_of(synced_at) >= minute_of(now) - ACTIVE_WINDOW
+def active_since(now: datetime) -> datetime:
+    """Tell since when a TV must have synced to be active."""
+    return minute_of(now) - ACTIVE_WINDOW
 
 
 def _add_to_tally(
@@ -151,21 +166,6 @@ def _add_to_tally(
 ) -> None:
     with connections[shard_alias].cursor() as cursor:
         cursor.execute(_ADD_TO_TALLY, [_slot(), device_delta, pattern_delta])
-
-
-def _add_to_minutes(shard_alias: str, entries: dict[datetime, _MinuteEntry]) -> None:
-    parameters: list[Any] = []
-    for minute, entry in sorted(entries.items()):  # the order of the locks
-        parameters += (
-            minute,
-            _slot(),
-            entry.sync_count,
-            entry.latency_us,
-            entry.active_delta,
-        )
-    rows = ", ".join([_MINUTE_ROW] * len(entries))
-    with connections[shard_alias].cursor() as cursor:
-        cursor.execute(_ADD_TO_MINUTES.format(rows=rows), parameters)
 
 
 def _slot() -> int:

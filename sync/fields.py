@@ -6,9 +6,9 @@ patterns carries 3,840 numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
-from uuid import UUID, SafeUUID
+from uuid import UUID
 
 import numpy as np
 from django.db.models import IntegerChoices
@@ -100,34 +100,12 @@ def uuid(value: Any, field: str) -> UUID:
     refuse(field, problem, "a UUID, as 8-4-4-4-12 hexadecimal digits")
 
 
-def uuid_bytes(value: bytes | None, field: str) -> UUID:
-    """Read the 16 bytes that binary wires have for a UUID."""
+def id_bytes(value: bytes | None, field: str) -> bytes:
+    """Check the 16 bytes that binary wires have for a UUID."""
     if value is not None and len(value) == UUID_BYTES:
-        return _uuid(value)
+        return value
     problem = "missing" if value is None else f"it has {len(value)} bytes"
     refuse(field, problem, f"a UUID, as {UUID_BYTES} bytes")
-
-
-def uuids(several: Iterable[bytes]) -> list[UUID]:
-    """Read UUIDs of 16 bytes each.
-
-    As ``UUID(bytes=...)`` does, in a seventh of the time: a sync has dozens.
-    """
-    return list(map(_uuid, several))
-
-
-def _uuid(value: bytes) -> UUID:
-    uuid = _new(UUID)
-    _set_int(uuid, int.from_bytes(value))
-    _set_is_safe(uuid, _UNKNOWN)
-    return uuid
-
-
-# What ``UUID`` does itself behind its checks.
-_new: Callable[[type[UUID]], UUID] = object.__new__
-_set_int: Callable[[UUID, int], None] = vars(UUID)["int"].__set__
-_set_is_safe: Callable[[UUID, SafeUUID], None] = vars(UUID)["is_safe"].__set__
-_UNKNOWN = SafeUUID.unknown
 
 
 def whole_number(value: Any, field: str, *, at_least: int, at_most: int) -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from federation.publication import LoadedPublication
 from patterns.context import ContentType, DayOfWeek, TimeOfDay
-from patterns.delta import Context, Delta, PatternAddition, PatternUpdate
-from sync import answer, fields, rules
+from patterns.delta import Additions, Delta, Updates
+from sync import answer, fields, rows, rules
 from sync.current import PublicationSource
 from sync.embeddings import EmbeddingEncoding
 from sync.messages import (
@@ -23,6 +22,7 @@ from sync.messages import (
     Wishes,
 )
 from sync.renderers import JsonRenderer, dumps
+from sync.rows import Addition, Context, Update
 
 media_type = JsonRenderer.media_type
 
@@ -153,27 +153,22 @@ def _delta(document: Any, *, base_version: int | None) -> Delta:
     )
 
 
-def _additions(documents: list[Any]) -> tuple[PatternAddition, ...]:
+def _additions(documents: list[Any]) -> Additions:
     paths = [f"delta.patterns_added[{i}]" for i in range(len(documents))]
     objects = [fields.obj(d, path) for d, path in zip(documents, paths, strict=True)]
     vectors = fields.embeddings(
         [d.get("embedding") for d in objects], [f"{path}.embedding" for path in paths]
     )
-    additions = tuple(
-        _addition(document, vector, path)
-        for document, vector, path in zip(objects, vectors, paths, strict=True)
-    )
-    rules.check_distinct([addition.id for addition in additions], paths)
-    return additions
+    read = [_addition(d, path) for d, path in zip(objects, paths, strict=True)]
+    return rows.additions(read, vectors, [None] * len(read), paths)
 
 
-def _addition(document: Any, vector: Any, path: str) -> PatternAddition:
+def _addition(document: Any, path: str) -> Addition:
     for name in ("created_at", "updated_at"):
         # Checked, then forgotten: the clocks of TVs order nothing.
         fields.seconds(document.get(name), f"{path}.{name}")
-    return PatternAddition(
-        id=fields.uuid(document.get("id"), f"{path}.id"),
-        embedding=vector,
+    return Addition(
+        id=fields.uuid(document.get("id"), f"{path}.id").bytes,
         success_rate=fields.fraction(
             document.get("success_rate"), f"{path}.success_rate"
         ),
@@ -201,19 +196,18 @@ def _context(value: Any, path: str) -> Context:
     )
 
 
-def _updates(documents: list[Any]) -> tuple[PatternUpdate, ...]:
+def _updates(documents: list[Any]) -> Updates:
     paths = [f"delta.patterns_updated[{i}]" for i in range(len(documents))]
-    updates = tuple(
+    read = [
         _update(fields.obj(document, path), path)
         for document, path in zip(documents, paths, strict=True)
-    )
-    rules.check_distinct([update.id for update in updates], paths)
-    return updates
+    ]
+    return rows.updates(read, paths)
 
 
-def _update(document: Any, path: str) -> PatternUpdate:
-    return PatternUpdate(
-        id=fields.uuid(document.get("id"), f"{path}.id"),
+def _update(document: Any, path: str) -> Update:
+    return Update(
+        id=fields.uuid(document.get("id"), f"{path}.id").bytes,
         new_success_rate=fields.fraction(
             document.get("new_success_rate"), f"{path}.new_success_rate"
         ),
@@ -223,8 +217,8 @@ def _update(document: Any, path: str) -> PatternUpdate:
     )
 
 
-def _removals(documents: list[Any]) -> tuple[UUID, ...]:
+def _removals(documents: list[Any]) -> list[bytes]:
     paths = [f"delta.patterns_removed[{i}]" for i in range(len(documents))]
-    ids = [fields.uuid(d, path) for d, path in zip(documents, paths, strict=True)]
+    ids = [fields.uuid(d, path).bytes for d, path in zip(documents, paths, strict=True)]
     fields.distinct(ids, paths)
-    return tuple(ids)
+    return ids

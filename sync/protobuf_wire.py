@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from uuid import UUID
 
 from constellation.v1 import sync_pb2
 from federation.publication import LoadedPublication
@@ -40,7 +41,9 @@ def read_sync(body: bytes, source: PublicationSource) -> SyncRequest:
     )
     publication = partial(source, global_version or 0)
     return SyncRequest(
-        device_id=fields.uuid_bytes(or_none(message, "device_id"), "device_id"),
+        device_id=UUID(
+            bytes=fields.id_bytes(or_none(message, "device_id"), "device_id")
+        ),
         delta=deltas.read(
             or_none(message, "delta"),
             base_version=rules.version_or_none(

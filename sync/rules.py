@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
@@ -55,7 +54,7 @@ def check_pattern_count(count: int, *, at_least: str = "") -> None:
         )
 
 
-def check_distinct(ids: Sequence[UUID], paths: Iterable[str]) -> None:
+def check_distinct(ids: Sequence[bytes], paths: Iterable[str]) -> None:
     fields.distinct(ids, (f"{path}.id" for path in paths))
 
 

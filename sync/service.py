@@ -6,11 +6,10 @@ answers.
 
 from __future__ import annotations
 
-import time
-
 from federation import selectors as publication_selectors
 from federation.publication import LoadedPublication
 from patterns import selectors
+from patterns.exceptions import WriterIsBusy
 from patterns.services import store
 from shards import reaching, services, tokens
 from shards.databases import shard_alias
@@ -55,14 +54,17 @@ def sync(
     alias = shard_alias(token.shard_id)
     with reaching.shard(token.shard_id):
         publication = source(request.global_version or 0)
-        applied = store.apply_delta(
-            shard_alias=alias,
-            device_id=token.device_id,
-            delta=request.delta,
-            assign_cells=publication.assign,
-            token=token,
-            started=time.perf_counter() if started is None else started,
-        )
+        try:
+            applied = store.apply_delta(
+                shard_alias=alias,
+                device_id=token.device_id,
+                delta=request.delta,
+                assign_cells=publication.assign,
+                token=token,
+                started=started,
+            )
+        except WriterIsBusy as exc:
+            raise load.overloaded() from exc
         news = _news(publication, token, request.global_version, applied.region)
     return SyncReply(
         global_version=publication.version,

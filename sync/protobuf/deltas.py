@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from constellation.v1 import pattern_pb2
 from federation.publication import LoadedPublication
-from patterns.delta import Delta
+from patterns.delta import Additions, Delta, Updates
 from sync import fields, rules
 from sync.protobuf import lists, packed
 from sync.protobuf.parsing import or_none
@@ -41,7 +41,7 @@ def _listed(
     removed = message.patterns_removed
     count = len(added) + len(updated) + len(removed)
     if count == 0:
-        return (), (), ()
+        return Additions(), Updates(), ()
     rules.check_pattern_count(count)
     return (
         lists.additions(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from constellation.v1 import device_pb2
 from sync import fields, rules
 from sync.messages import EnrolmentReply, EnrolmentRequest
@@ -14,7 +16,9 @@ def read(body: bytes) -> EnrolmentRequest:
     return EnrolmentRequest(
         enrolment_key=rules.enrolment_key(or_none(message, "enrolment_key")),
         device_id=(
-            None if device_id is None else fields.uuid_bytes(device_id, "device_id")
+            None
+            if device_id is None
+            else UUID(bytes=fields.id_bytes(device_id, "device_id"))
         ),
         region=rules.region(or_none(message, "region")),
         model=rules.label(message.model, "model"),

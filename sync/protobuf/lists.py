@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 import numpy as np
 from google.protobuf.message import Message
-from numpy.typing import NDArray
 
 from constellation.v1 import context_pb2, pattern_pb2
 from federation.publication import LoadedPublication
@@ -18,11 +16,11 @@ from patterns.context import (
     DayOfWeek,
     TimeOfDay,
 )
-from patterns.delta import Context, PatternAddition, PatternUpdate
-from sync import fields, rules
+from patterns.delta import Additions, Updates
+from sync import fields, rows, rules
 from sync.protobuf import vectors
 from sync.protobuf.parsing import or_none
-from sync.protobuf.vectors import SentCode
+from sync.rows import Addition, Context, Update
 
 
 def additions(
@@ -30,7 +28,7 @@ def additions(
     *,
     codebook_version: int,
     publication: Callable[[], LoadedPublication],
-) -> tuple[PatternAddition, ...]:
+) -> Additions:
     paths = [f"delta.patterns_added[{i}]" for i in range(len(messages))]
     sent = vectors.of_list(
         messages,
@@ -38,31 +36,18 @@ def additions(
         codebook_version=codebook_version,
         publication=publication,
     )
-    read = tuple(
-        _addition(message, vector, code, path)
-        for message, vector, code, path in zip(
-            messages, sent.rows, sent.codes, paths, strict=True
-        )
-    )
-    rules.check_distinct([addition.id for addition in read], paths)
-    return read
+    read = [_addition(m, path) for m, path in zip(messages, paths, strict=True)]
+    return rows.additions(read, sent.rows, sent.codes, paths)
 
 
-def _addition(
-    message: pattern_pb2.PatternAddition,
-    vector: NDArray[np.float32],
-    code: SentCode | None,
-    path: str,
-) -> PatternAddition:
+def _addition(message: pattern_pb2.PatternAddition, path: str) -> Addition:
     for name in ("created_at", "updated_at"):
         fields.seconds(or_none(message, name), f"{path}.{name}")
-    return PatternAddition(
-        id=fields.uuid_bytes(or_none(message, "id"), f"{path}.id"),
-        embedding=vector,
+    return Addition(
+        id=fields.id_bytes(or_none(message, "id"), f"{path}.id"),
         success_rate=_rate(message, "success_rate", path),
         sample_count=rules.sample_count(or_none(message, "sample_count"), path),
         context=_context(message.context, f"{path}.context"),
-        code=code,
     )
 
 
@@ -98,28 +83,24 @@ def _context(message: context_pb2.Context, path: str) -> Context:
     )
 
 
-def updates(
-    messages: Sequence[pattern_pb2.PatternUpdate],
-) -> tuple[PatternUpdate, ...]:
+def updates(messages: Sequence[pattern_pb2.PatternUpdate]) -> Updates:
     paths = [f"delta.patterns_updated[{i}]" for i in range(len(messages))]
-    read = tuple(
-        PatternUpdate(
-            id=fields.uuid_bytes(or_none(message, "id"), f"{path}.id"),
-            new_success_rate=_rate(message, "new_success_rate", path),
-            additional_samples=rules.additional_samples(
-                or_none(message, "additional_samples"), path
-            ),
-        )
-        for message, path in zip(messages, paths, strict=True)
+    read = [_update(m, path) for m, path in zip(messages, paths, strict=True)]
+    return rows.updates(read, paths)
+
+
+def _update(message: pattern_pb2.PatternUpdate, path: str) -> Update:
+    return Update(
+        id=fields.id_bytes(or_none(message, "id"), f"{path}.id"),
+        new_success_rate=_rate(message, "new_success_rate", path),
+        additional_samples=rules.additional_samples(
+            or_none(message, "additional_samples"), path
+        ),
     )
-    rules.check_distinct([update.id for update in read], paths)
-    return read
 
 
-def removals(sent: Sequence[bytes]) -> tuple[UUID, ...]:
+def removals(sent: Sequence[bytes]) -> list[bytes]:
     paths = [f"delta.patterns_removed[{i}]" for i in range(len(sent))]
-    ids = [
-        fields.uuid_bytes(each, path) for each, path in zip(sent, paths, strict=True)
-    ]
+    ids = [fields.id_bytes(each, path) for each, path in zip(sent, paths, strict=True)]
     fields.distinct(ids, paths)
-    return tuple(ids)
+    return ids

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from struct import unpack
-from uuid import UUID
 
 from django.db.models import IntegerChoices
 
@@ -20,7 +19,7 @@ from patterns.context import (
     DayOfWeek,
     TimeOfDay,
 )
-from patterns.delta import Context, PatternAddition, PatternUpdate
+from patterns.delta import Additions, Updates
 from sync import fields, rules
 from sync.fields import UUID_BYTES
 from sync.protobuf import vectors
@@ -33,7 +32,7 @@ _PACKED = "delta.packed"
 
 _ID_COLUMNS = ("added_ids", "updated_ids", "removed_ids")
 
-Lists = tuple[tuple[PatternAddition, ...], tuple[PatternUpdate, ...], tuple[UUID, ...]]
+Lists = tuple[Additions, Updates, Sequence[bytes]]
 
 
 def read(
@@ -49,7 +48,7 @@ def read(
     return (
         _additions(message, added, publication),
         _updates(message, updated),
-        tuple(fields.uuids(removed)),
+        removed,
     )
 
 
@@ -57,7 +56,7 @@ def _additions(
     message: pattern_pb2.PackedPatterns,
     ids: Sequence[bytes],
     publication: Callable[[], LoadedPublication],
-) -> tuple[PatternAddition, ...]:
+) -> Additions:
     count = len(ids)
     paths = _paths("delta.patterns_added[{}]", count)
     sent = vectors.of_column(
@@ -73,40 +72,25 @@ def _additions(
     ):
         for number, path in zip(sample_counts, paths, strict=True):
             rules.sample_count(number, path)
-    contexts = _contexts(
-        message, _paths("delta.patterns_added[{}].context", count), publication
+    contexts = _paths("delta.patterns_added[{}].context", count)
+    references = References(message.names, publication)
+    additions = Additions(
+        ids,
+        sent.rows,
+        rates,
+        sample_counts,
+        _enums(message.times_of_day, contexts, "times_of_day", TimeOfDay),
+        _enums(message.days_of_week, contexts, "days_of_week", DayOfWeek),
+        _enums(message.content_types, contexts, "content_types", ContentType),
+        references.genre_hints(message.genre_hints, contexts),
+        references.content_ids(message.content_ids, contexts),
+        sent.codes,
     )
     _check_distinct(ids, "delta.patterns_added[{}].id")
-    return tuple(
-        map(
-            PatternAddition,
-            fields.uuids(ids),
-            sent.rows,
-            rates,
-            sample_counts,
-            contexts,
-            sent.codes,
-        )
-    )
+    return additions
 
 
-def _contexts(
-    message: pattern_pb2.PackedPatterns,
-    paths: Sequence[str],
-    publication: Callable[[], LoadedPublication],
-) -> list[Context]:
-    times = _enums(message.times_of_day, paths, "times_of_day", TimeOfDay)
-    days = _enums(message.days_of_week, paths, "days_of_week", DayOfWeek)
-    types = _enums(message.content_types, paths, "content_types", ContentType)
-    references = References(message.names, publication)
-    genres = references.genre_hints(message.genre_hints, paths)
-    contents = references.content_ids(message.content_ids, paths)
-    return list(map(Context, times, days, types, genres, contents))
-
-
-def _updates(
-    message: pattern_pb2.PackedPatterns, ids: Sequence[bytes]
-) -> tuple[PatternUpdate, ...]:
+def _updates(message: pattern_pb2.PackedPatterns, ids: Sequence[bytes]) -> Updates:
     paths = _paths("delta.patterns_updated[{}]", len(ids))
     rates = _rates(
         message.new_success_rates, paths, "new_success_rates", "new_success_rate"
@@ -116,7 +100,7 @@ def _updates(
         for number, path in zip(samples, paths, strict=True):
             rules.additional_samples(number, path)
     _check_distinct(ids, "delta.patterns_updated[{}].id")
-    return tuple(map(PatternUpdate, fields.uuids(ids), rates, samples))
+    return Updates(ids, rates, samples)
 
 
 # Columns

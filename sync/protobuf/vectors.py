@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from constellation.v1 import embedding_pb2, pattern_pb2
 from federation.kernels.codebook import CODE_SIZES
 from federation.publication import LoadedPublication
+from patterns.delta import SentCode
 from patterns.vectors import EMBEDDING_DIMENSIONS
 from sync import embeddings, fields, rules
 from sync.embeddings import EmbeddingEncoding
-
-#: What stands beside a vector that came as a code; see ``PatternAddition.code``.
-SentCode = tuple[int, bytes]
 
 _ACCEPTED = f"{EMBEDDING_DIMENSIONS} numbers as {rules.PLAIN_NAMES}, or codes"
 _CODE_SIZES = ", ".join(map(str, CODE_SIZES))

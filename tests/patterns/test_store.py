@@ -10,14 +10,21 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from patterns import selectors
-from patterns.delta import Accepted, Delta, PatternAddition, PatternUpdate
+from patterns.delta import Accepted
+from patterns.exceptions import TooManyPatterns
+from patterns.models import Pattern
+from patterns.reckoning import SAMPLE_COUNT_MAX, averaged
+from patterns.services import batches
 from patterns.services.store import apply_delta
 from patterns.vectors import unit_rows
 from shards import statistics
 from shards.exceptions import DeviceUnknown
 from shards.models import Device
+from tests.patterns.deltas import Addition, Update, delta
 
 pytestmark = pytest.mark.django_db(databases=["default", "shard_000"])
 
@@ -36,22 +43,26 @@ def device(vega) -> Device:
     )
 
 
-def addition(embedding=None, **parts) -> PatternAddition:
+def addition(embedding=None, **parts) -> Addition:
     if embedding is None:
-        embedding = RNG.normal(size=384)
-    facts: dict[str, Any] = {"id": uuid4(), "success_rate": 0.9, "sample_count": 10}
-    return PatternAddition(
-        embedding=np.asarray(embedding, dtype=np.float32), **facts | parts
-    )
+        embedding = RNG.normal(size=384).astype(np.float32)
+    return Addition(embedding=embedding, **parts)
 
 
 def apply(device, version: int, assign_cells=no_cells, **lists):
     return apply_delta(
         shard_alias=SHARD,
         device_id=device.id,
-        delta=Delta(local_version=version, **lists),
+        delta=delta(version, **lists),
         assign_cells=assign_cells,
     )
+
+
+def stored(device) -> dict[UUID, tuple[float, int]]:
+    return {
+        each.pattern_id: (each.success_rate, each.sample_count)
+        for each in selectors.patterns_of(SHARD, device.id)
+    }
 
 
 def test_says_what_became_of_the_delta(device):
@@ -95,22 +106,144 @@ def test_cells_are_asked_for_all_additions_at_once(device):
 
 
 @pytest.mark.parametrize("count", [1, 64])
-def test_statements_do_not_grow_with_the_delta(device, count):
-    apply(device, 1, added=tuple(addition(id=UUID(int=i)) for i in range(count)))
+def test_any_delta_is_one_statement(device, count):
+    apply(device, 1, added=[addition(id=UUID(int=i)) for i in range(count)])
 
     with CaptureQueriesContext(connections[SHARD]) as captured:
         apply(
             device,
             2,
-            added=tuple(addition(id=UUID(int=100 + i)) for i in range(count)),
-            updated=tuple(
-                PatternUpdate(id=UUID(int=i), new_success_rate=1, additional_samples=1)
-                for i in range(count)
-            ),
-            removed=tuple(UUID(int=i) for i in range(count // 2)),
+            added=[addition(id=UUID(int=100 + i)) for i in range(count)],
+            updated=[Update(id=UUID(int=i)) for i in range(count)],
+            removed=[UUID(int=i) for i in range(count // 2)],
         )
 
-    assert len(captured) <= 11
+    assert len(captured) == 1
+
+
+def test_whatever_is_said_of_one_pattern_is_done_in_order(device):
+    a, b, c = (UUID(int=i) for i in range(3))
+    apply(device, 1, added=[addition(id=a), addition(id=b)])
+
+    applied = apply(
+        device,
+        2,
+        added=[addition(id=a), addition(id=c)],
+        updated=[Update(id=a), Update(id=b), Update(id=c)],
+        removed=[b],
+    )
+
+    assert applied.accepted == Accepted(stored=2, updated=3, removed=1)
+    assert applied.pattern_count == 2
+    assert stored(device) == {a: (0.9, 8), c: (0.9, 8)}
+
+
+def test_update_without_samples_still_counts_as_word_of_the_pattern(device):
+    a = UUID(int=1)
+    apply(device, 1, added=[addition(id=a)])
+
+    applied = apply(
+        device,
+        2,
+        updated=[Update(id=a, new_success_rate=0.1, additional_samples=0)],
+    )
+
+    assert applied.accepted == Accepted(updated=1)
+    assert stored(device) == {a: (0.9, 4)}
+
+
+def test_updated_below_the_threshold_is_gone_before_it_is_removed(device):
+    a = UUID(int=1)
+    apply(device, 1, added=[addition(id=a)])
+
+    applied = apply(
+        device,
+        2,
+        updated=[Update(id=a, new_success_rate=0.0, additional_samples=99)],
+        removed=[a],
+    )
+
+    assert applied.accepted == Accepted(filtered=1)
+    assert (applied.pattern_count, stored(device)) == (0, {})
+
+
+def test_limit_counts_what_is_left(device, settings):
+    settings.PATTERNS_PER_DEVICE = 2
+    a, b = UUID(int=1), UUID(int=2)
+    apply(device, 1, added=[addition(id=a), addition(id=b)])
+
+    swapped = apply(device, 2, added=[addition()], removed=[a])
+    filtered = apply(device, 3, added=[addition(success_rate=0.1)])
+    with pytest.raises(TooManyPatterns) as refusal:
+        apply(device, 4, added=[addition()])
+
+    assert swapped.pattern_count == filtered.pattern_count == 2
+    assert "would have 3 patterns" in str(refusal.value)
+    assert refusal.value.facts["limit_name"] == "patterns_per_device"
+    device.refresh_from_db()
+    assert (device.local_version, device.pattern_count) == (3, 2)
+
+
+def test_tv_above_a_lowered_limit_may_still_shrink(device, settings):
+    a, b = UUID(int=1), UUID(int=2)
+    apply(device, 1, added=[addition(id=a), addition(id=b), addition()])
+    settings.PATTERNS_PER_DEVICE = 1
+
+    assert apply(device, 2, updated=[Update(id=a)]).pattern_count == 3
+    assert apply(device, 3, removed=[b]).pattern_count == 2
+
+
+@settings(max_examples=60)
+@given(
+    rate=st.floats(0, 1),
+    new=st.floats(0, 1),
+    n=st.integers(1, 2**31 - 1),
+    k=st.integers(0, 2**31 - 1),
+)
+def test_statement_averages_to_the_last_bit_as_the_reckoning_does(rate, new, n, k):
+    with connections[SHARD].cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT after.rate, after.samples
+            FROM (VALUES (%s::float8, %s::int8))
+                AS pattern (success_rate, sample_count),
+                (VALUES (%s::float8, %s::int8)) AS entry (rate, samples)
+            {batches.AVERAGED}
+            """,
+            [rate, n, new, k],
+        )
+        assert cursor.fetchone() == averaged(rate, n, new, k)
+
+
+def test_sample_count_stops_where_the_column_does(device):
+    a = UUID(int=1)
+    apply(device, 1, added=[addition(id=a)])
+    Pattern.objects.using(SHARD).filter(pattern_id=a).update(
+        sample_count=SAMPLE_COUNT_MAX - 2
+    )
+
+    apply(device, 2, updated=[Update(id=a)])
+
+    assert stored(device) == {a: (0.9, SAMPLE_COUNT_MAX)}
+
+
+def test_names_stay_with_their_patterns(device):
+    rows = [
+        addition(id=UUID(int=i), genre_hints=genres, content_ids=contents)
+        for i, (genres, contents) in enumerate(
+            [((), ("tt1",)), (("a", 'b"{,}\\'), ()), ((), ()), (("ü",), ("tt2", "tt3"))]
+        )
+    ]
+
+    apply(device, 1, added=rows)
+
+    found = {p.pattern_id: p for p in selectors.patterns_of(SHARD, device.id)}
+    assert {i: p.genre_hints for i, p in found.items()} == {
+        row.id: list(row.genre_hints) for row in rows
+    }
+    assert {i: p.content_ids for i, p in found.items()} == {
+        row.id: list(row.content_ids) for row in rows
+    }
 
 
 def test_every_sync_is_counted_in_its_own_transaction(device):

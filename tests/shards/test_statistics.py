@@ -23,6 +23,7 @@ from patterns.services.forget import forget_device
 from shards import services, statistics
 from shards.models import Device, DeviceHome, Shard, SyncMinute
 from shards.statistics import ShardStatistics
+from tests.counting import record_sync
 
 NOON = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -37,7 +38,7 @@ def sync(
     latency_us: int = 0,
     pattern_delta: int = 0,
 ) -> None:
-    statistics.record_sync(
+    record_sync(
         shard_alias=shard.alias,
         now=at,
         previous_sync_at=after,

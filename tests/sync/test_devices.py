@@ -17,6 +17,7 @@ from shards.exceptions import ShardUnavailable
 from shards.models import Device, DeviceHome, EnrolmentBatch, Shard
 from shards.services.batches import NewBatch
 from shards.services.operators import Role
+from tests.counting import record_sync
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -290,7 +291,7 @@ def tv(client, vega, spring) -> dict[str, str]:
     enrolled = enrol(client, spring).json()
     device_id = UUID(enrolled["device_id"])
     synced_at = timezone.now() - timedelta(minutes=1)
-    statistics.record_sync(
+    record_sync(
         shard_alias=vega.alias,
         now=synced_at,
         previous_sync_at=None,

@@ -9,6 +9,7 @@ from django.utils import timezone
 from shards import services, statistics
 from shards.models import Shard
 from shards.services.operators import Role
+from tests.counting import record_sync
 
 # The shards are asked from threads, which see only what is committed.
 pytestmark = pytest.mark.django_db(
@@ -26,7 +27,7 @@ def viewer(db) -> Client:
 def busy_vega(vega: Shard) -> Shard:
     """Two TVs, one of which has just synced three patterns in 5 ms."""
     statistics.record_devices(shard_alias=vega.alias, delta=2)
-    statistics.record_sync(
+    record_sync(
         shard_alias=vega.alias,
         now=timezone.now(),
         previous_sync_at=None,

@@ -271,8 +271,8 @@ def test_rate_is_the_decimal_that_was_meant():
     )
 
     sent = body.SerializeToString()
-    (update,) = protobuf_wire.read_sync(sent, never_asked).delta.updated
+    updated = protobuf_wire.read_sync(sent, never_asked).delta.updated
 
-    assert update.new_success_rate == 0.7
+    assert updated.new_success_rates == [0.7]
     assert body.delta.patterns_updated[0].new_success_rate == pytest.approx(0.7)
     assert body.delta.patterns_updated[0].new_success_rate < 0.7

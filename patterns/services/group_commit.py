@@ -1,0 +1,160 @@
+"""Group commit: what arrives while a batch is written becomes the next batch.
+
+The thread that finds nobody at work leads: it writes what waits, itself included, in
+one statement and one commit, and then tells the first of those who came meanwhile to
+lead. A sync that comes alone waits for nobody, and no thread exists only to write.
+LevelDB's queue of writers is like it (``DBImpl::Write``).
+
+A batch that fails as a whole says nothing about its members: each is then tried alone,
+by the thread that brought it, so only the guilty one gets the error.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.utils import timezone
+
+from patterns import metrics
+from patterns.exceptions import WriterIsBusy
+from patterns.services import batches
+from patterns.services.batches import Outcome, Sync
+
+#: Most that one statement takes: syncs, and ids that they name.
+BATCH_SYNCS = 64
+BATCH_IDS = 512
+
+#: Most that wait for the batches before them.
+QUEUE_SYNCS = 1024
+
+#: How long a sync waits to be taken into a batch.
+PATIENCE_SECONDS = 5.0
+
+
+class GroupCommit:
+    """The batches of one process for one shard, one at a time."""
+
+    def __init__(self, shard_alias: str) -> None:
+        self._alias = shard_alias
+        self._lock = threading.Lock()
+        self._waiting: deque[_Place] = deque()
+        self._is_led = False
+        #: What the last statement took, its commit included: no batch knows its own.
+        self._last_us = 0
+
+    def write(self, sync: Sync) -> Outcome | None:
+        """Have a sync written; None if it must be tried alone.
+
+        Returns after the commit. Raises ``WriterIsBusy``, and nothing is written, if
+        there is no place in the queue or no batch takes it in time.
+        """
+        place = _Place(sync)
+        if not self._queue(place):
+            self._wait(place)
+        if place.leads:
+            self._lead(place)
+        return place.outcome
+
+    def _queue(self, place: _Place) -> bool:
+        """Join the queue; tell whether to lead at once."""
+        with self._lock:
+            if len(self._waiting) >= QUEUE_SYNCS:
+                raise WriterIsBusy
+            self._waiting.append(place)
+            if self._is_led:
+                return False
+            self._is_led = place.leads = True
+            return True
+
+    def _wait(self, place: _Place) -> None:
+        if place.turn.acquire(timeout=PATIENCE_SECONDS):
+            return
+        with self._lock:
+            if place in self._waiting and not place.leads:
+                self._waiting.remove(place)
+                raise WriterIsBusy
+        # In a batch, or told to lead just now.
+        place.turn.acquire()
+
+    def _lead(self, leader: _Place) -> None:
+        batch = self._take(leader)
+        outcomes: dict[UUID, Outcome] = {}
+        try:
+            outcomes = self._write([place.sync for place in batch])
+        except Exception:
+            # Each is tried alone, and meets its error there if it is its own.
+            metrics.FAILED_BATCHES.inc()
+        finally:
+            self._hand_over()
+            for place in batch:
+                place.outcome = outcomes.get(place.sync.device_id)
+                if place is not leader:
+                    place.turn.release()
+
+    def _take(self, leader: _Place) -> list[_Place]:
+        """Take the leader and those behind it, no TV twice, as many as fit."""
+        with self._lock:
+            self._waiting.remove(leader)
+            batch, devices = [leader], {leader.sync.device_id}
+            room = BATCH_IDS - len(leader.sync.reckoning.ids)
+            later: list[_Place] = []
+            while self._waiting and len(batch) < BATCH_SYNCS and room > 0:
+                place = self._waiting.popleft()
+                if place.sync.device_id in devices:
+                    later.append(place)
+                    continue
+                batch.append(place)
+                devices.add(place.sync.device_id)
+                room -= len(place.sync.reckoning.ids)
+            self._waiting.extendleft(reversed(later))
+        return batch
+
+    def _write(self, syncs: Sequence[Sync]) -> dict[UUID, Outcome]:
+        metrics.BATCH_SYNCS.observe(len(syncs))
+        started = time.perf_counter()
+        outcomes = batches.write(
+            self._alias,
+            syncs,
+            now=timezone.now(),
+            latency_us=batches.latency_us(syncs) + len(syncs) * self._last_us,
+        )
+        self._last_us = round((time.perf_counter() - started) * 1_000_000)
+        return outcomes
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if not self._waiting:
+                self._is_led = False
+                return
+            successor = self._waiting[0]
+            successor.leads = True
+        successor.turn.release()
+
+
+class _Place:
+    """A sync in the queue, and the thread that waits for it."""
+
+    __slots__ = ("leads", "outcome", "sync", "turn")
+
+    def __init__(self, sync: Sync) -> None:
+        self.sync = sync
+        self.outcome: Outcome | None = None
+        #: Whether its thread is to write the next batch.
+        self.leads = False
+        #: Held until its thread is told that there is something to do.
+        self.turn = threading.Lock()
+        self.turn.acquire()
+
+
+def of(shard_alias: str) -> GroupCommit:
+    """Give the one of this process."""
+    found = _by_alias.get(shard_alias)
+    # Whoever is slower gets that of the quicker.
+    return found or _by_alias.setdefault(shard_alias, GroupCommit(shard_alias))
+
+
+_by_alias: dict[str, GroupCommit] = {}
