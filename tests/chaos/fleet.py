@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from django.apps import apps
 from django.db import connections
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from federation.models import FederationRound
+from federation.models import FederationRound, RoundUnit
 from shards.models import Shard
 from tests.chaos.installation import SHARD_COUNT
 from tests.federation import fleets
@@ -62,9 +64,16 @@ def enrol(seed: int, round_number: int) -> None:
     fleets.store(now, list(Shard.objects.order_by("pk")))
 
 
-def newest() -> Told | None:
-    """How far the newest round is; None before the first."""
+def newest_id() -> int:
+    """The number of the newest round; 0 before the first."""
     told = FederationRound.objects.first()
+    return told.pk if told is not None else 0
+
+
+def first_after(round_id: int) -> Told | None:
+    """How far the round is that followed; None before there is one."""
+    later = FederationRound.objects.filter(pk__gt=round_id)
+    told = later.order_by("pk").first()
     if told is None:
         return None
     units = told.units.filter(step=told.step, settled_at__isnull=False)
@@ -77,6 +86,13 @@ def newest() -> Told | None:
         step=told.step,
         settled_count=units.count(),
     )
+
+
+def let_leases_run_out() -> None:
+    """As if the processes that held them had been gone for long."""
+    over = Now() - timedelta(seconds=1)
+    FederationRound.objects.filter(status="running").update(lease_until=over)
+    RoundUnit.objects.filter(status="claimed").update(lease_until=over)
 
 
 def let_go() -> None:

@@ -17,6 +17,7 @@ import psutil
 
 from constellation_site import embedded
 from constellation_site.embedded import EmbeddedPostgresError
+from tests.chaos.patience import PATIENCE
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -29,7 +30,7 @@ SERVERS = (
 SHARD_COUNT = 5
 
 #: After a kill -9 the old processes take a moment to notice.
-RESTART_SECONDS = 60
+RESTART_SECONDS = 300
 
 
 class Server:
@@ -56,6 +57,13 @@ class Server:
     def urls(self) -> list[str]:
         return [embedded.database_url(self.home, name) for name in self.databases]
 
+    def wait(self) -> None:
+        """Until it answers again: after a crash it recovers."""
+        deadline = time.monotonic() + RESTART_SECONDS
+        while not embedded.is_running(self.home):
+            assert time.monotonic() < deadline, "it never came back"
+            time.sleep(0.1)
+
     def kill(self) -> None:
         """End the postmaster as a machine does that loses power."""
         pid = embedded.postmaster_pid(self.home)
@@ -75,11 +83,16 @@ class Server:
 
 
 class Installation:
-    """Servers, settings, and the processes that hold rounds."""
+    """Servers, settings, and the processes that hold rounds.
 
-    def __init__(self) -> None:
+    Patient ones wait for databases for as long as it takes.
+    """
+
+    def __init__(self, *, is_patient: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="constellation-chaos-"))
         self.folder.chmod(0o711)
+        self.log = self.folder / "processes.log"
+        self.log.touch()
         self.servers = [
             Server(self.folder / f"server-{number}", databases)
             for number, databases in enumerate(SERVERS)
@@ -93,13 +106,20 @@ class Installation:
             "SHARD_POSTGRES_URLS": ",".join(url for urls in shards for url in urls),
             "MIN_DEVICES_PER_PATTERN": "5",
             "MIN_SOURCE_COUNT": "2",
+            PATIENCE: "1" if is_patient else "",
+            # Many processes at once: threads of each would wait for one another.
+            "OPENBLAS_NUM_THREADS": "1",
         }
 
     def coordinator(self) -> subprocess.Popen[bytes]:
-        return self._run("manage.py", "federate", "--json")
+        return self._run("-m", "tests.chaos.coordinator")
 
     def worker(self) -> subprocess.Popen[bytes]:
         return self._run("-m", "tests.chaos.worker")
+
+    def wait_for_servers(self) -> None:
+        for server in self.servers:
+            server.wait()
 
     def close(self) -> None:
         for server in self.servers:
@@ -107,8 +127,7 @@ class Installation:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, *command: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / "processes.log").open("ab")
-        with log:
+        with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *command],
                 cwd=BASE_DIR,

@@ -8,11 +8,14 @@ import time
 import django
 from django.db import Error, connections
 
+from tests.chaos import patience
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "constellation_site.settings")
 
 
 def main() -> None:
     django.setup()
+    patience.take()
     while True:
         try:
             _work_on_what_there_is()
