@@ -11,6 +11,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "constellation_site.settings")
 _django = get_wsgi_application()
 
 # It needs Django set up.
-from sync import front_door  # noqa: E402
+from sync import current, front_door  # noqa: E402
 
 application = front_door.in_front_of(_django)
+
+# Before the first request is taken.
+current.watch()

@@ -31,6 +31,7 @@ from federation.bundles.made import MadeBundle
 from federation.exceptions import ChecksumMismatch, VersionNotStaged, VersionWouldFall
 from federation.models import Bundle, GlobalPattern, Link, Publication, Trend
 from federation.result import RoundResult
+from federation.selectors import CHANNEL
 from patterns.services import items
 from shards.databases import CONTROL_ALIAS
 
@@ -119,6 +120,7 @@ def stage(alias: str, edition: Edition) -> None:
             rows.write_result(alias, edition.version, edition.result)
             editor.add_index(GlobalPattern, index)
         storing.store(alias, edition.version, edition.bundles)
+        _tell(alias)
 
 
 def verify(alias: str, version: int, checksum: str) -> None:
@@ -150,6 +152,13 @@ def flip(alias: str, version: int, checksum: str) -> None:
         )
         if flipped != 1:
             raise VersionNotStaged(database=alias, version=version, checksum=checksum)
+        _tell(alias)
+
+
+def _tell(alias: str) -> None:
+    """Have those who listen look, once this transaction is committed."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"NOTIFY {CHANNEL}")
 
 
 def _is_staged(alias: str, edition: Edition) -> bool:

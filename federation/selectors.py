@@ -26,6 +26,10 @@ class Pointer(NamedTuple):
     checksum: str
 
 
+#: Where a database tells those who listen that a version was staged or made current.
+CHANNEL = "constellation_publication"
+
+
 def pointer(alias: str) -> Pointer:
     """Read one row by a partial index that has one entry."""
     row = (
@@ -36,6 +40,22 @@ def pointer(alias: str) -> Pointer:
         .first()
     )
     return Pointer(*row) if row else Pointer(0, "")
+
+
+def pointers(alias: str) -> tuple[Pointer, Pointer | None]:
+    """Read which version is current, and the newest that is staged above it, if any.
+
+    One statement over the few rows there are.
+    """
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "SELECT is_current, version, checksum FROM federation_publication "
+            "ORDER BY version"
+        )
+        rows = cursor.fetchall()
+    current = next((Pointer(*row) for is_it, *row in rows if is_it), Pointer(0, ""))
+    newest = Pointer(*rows[-1][1:]) if rows else current
+    return current, newest if newest.version > current.version else None
 
 
 def current_version(alias: str = CONTROL_ALIAS) -> int:

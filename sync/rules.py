@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
+from federation import holding
 from federation.kernels.codebook import Codebook
 from federation.publication import LoadedPublication
 from patterns.context import (
@@ -173,6 +174,8 @@ def codebook(
 ) -> Codebook:
     """Give the codebook that a delta is written with."""
     found = publication.codebooks.get(codebook_version)
+    if found is None and codebook_version > publication.codebooks.current:
+        found = holding.newer_codebook(codebook_version)
     if found is None:
         known = ", ".join(map(str, publication.codebooks.versions))
         raise CodebookUnknown(

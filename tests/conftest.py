@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 from hypothesis import HealthCheck, settings
 
-from federation import publication
+from federation import holding
 from shards.models import Shard
 
 # Every run tries the same examples, and a slow machine is no failure.
@@ -29,7 +29,7 @@ settings.load_profile("constellation")
 def _nothing_loaded() -> None:
     """What other tests have read may have the version and the checksum of what is
     to be read here, and other codebooks and ordinals."""
-    publication._loaded.clear()
+    holding.forget()
 
 
 @pytest.fixture

@@ -113,7 +113,8 @@ class _Sample:
         from dataclasses import replace
         from uuid import UUID
 
-        from federation import publication as publications
+        from federation import holding
+        from federation.publication import LoadedPublication
         from patterns import selectors
         from patterns.delta import Accepted
         from shards.databases import shard_alias
@@ -124,9 +125,9 @@ class _Sample:
         device_id = UUID(body["device_id"])
         home = DeviceHome.objects.get(pk=device_id)
         alias = shard_alias(home.shard_id)
-        publication = publications.current(alias)
+        publication = holding.current(alias)
 
-        def source(_held: int) -> publications.LoadedPublication:
+        def source(_held: int) -> LoadedPublication:
             return publication
 
         protobuf = base64.b64decode(body["protobuf"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from federation import codebooks, publication, publish, rollback, rounds, training
+from federation import codebooks, holding, publish, rollback, rounds, training
 from federation.codebooks import Codebooks
 from federation.codes import SIZES, PublishedCodes, smallest_codes
 from federation.kernels.codebook import CODE_SIZES, Codebook, cosines
@@ -47,13 +47,13 @@ def a_richer_fleet(shards, *, taste_count, seed):
 
 
 def carried(alias) -> list[int]:
-    current = publication.current(alias)
+    current = holding.current(alias)
     return list(current.codebooks.versions)
 
 
 def newest(alias) -> tuple[Codebook, NDArray[np.uint8]]:
     """The codebook that TVs should have, and all cells in its codes."""
-    current = publication.current(alias)
+    current = holding.current(alias)
     codebook = current.codebooks.get(current.codebooks.current)
     codes = current.codes.of(current.codebooks.current)
     assert codebook is not None
@@ -108,7 +108,7 @@ def test_twice_the_cells_are_trained_for_anew(fleet, shards):
     assert after >= 2 * before
     assert versions() == [2, 1]
     assert carried("shard_002") == [1, 2]
-    assert publication.current("shard_002").codebooks.current == 2
+    assert holding.current("shard_002").codebooks.current == 2
 
 
 def test_other_cells_are_trained_for_anew(fleet, shards):
@@ -143,11 +143,11 @@ def test_three_former_codebooks_are_understood_and_no_more(fleet):
 
 def test_a_codebook_is_read_once_for_all_publications(fleet):
     a_round()
-    before = publication.current("shard_000").codebooks.get(1)
+    before = holding.current("shard_000").codebooks.get(1)
 
     a_round()
 
-    assert publication.current("shard_000").codebooks.get(1) is before
+    assert holding.current("shard_000").codebooks.get(1) is before
 
 
 def test_a_dry_run_trains_none(fleet):
@@ -203,14 +203,14 @@ def test_codes_stand_for_the_cells_of_their_rows(fleet):
     codebook, codes = newest("shard_000")
 
     read = codebook.decode(codes)
-    centroids = publication.current("shard_000").centroids
+    centroids = holding.current("shard_000").centroids
     assert cosines(centroids, read).min() > 0.985
     assert codes.shape[1] in SIZES
 
 
 def test_codes_are_made_once(fleet):
     a_round()
-    codes = publication.current("shard_000").codes
+    codes = holding.current("shard_000").codes
 
     assert codes.of(1) is codes.of(1)
 

@@ -8,7 +8,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from constellation.v1 import bundle_pb2
-from federation import publication, publish, rollback, rounds, rows
+from federation import holding, publish, rollback, rounds, rows
 from federation.bundles.messages import items_of
 from federation.models import Bundle, BundlePayload, RoundShard
 from patterns.models import Item
@@ -134,7 +134,7 @@ def test_a_shard_of_another_control_database_stays_behind(fleet):
 def test_a_publication_is_loaded_with_the_ordinals_of_its_items(fleet):
     rounds.run_round()
 
-    loaded = publication.current(SHARD)
+    loaded = holding.current(SHARD)
 
     for name, ordinal in stored("default").items():
         assert loaded.items.ordinal_of(name) == ordinal
@@ -145,13 +145,13 @@ def test_the_next_publication_reads_only_new_items():
     items.register(["Zulu", "alien"])
     items.copy_new(SHARD)
     put_out(1)
-    before = publication.current(SHARD)
+    before = holding.current(SHARD)
     brazil = items.register(["brazil"])["brazil"]
     items.copy_new(SHARD)
     put_out(2)
 
     with CaptureQueriesContext(connections[SHARD]) as queries:
-        after = publication.current(SHARD)
+        after = holding.current(SHARD)
 
     reads = [q["sql"] for q in queries if "patterns_item" in q["sql"]]
     assert len(reads) == 1
@@ -163,7 +163,7 @@ def test_the_next_publication_reads_only_new_items():
 def test_a_publication_that_predates_items_has_none():
     put_out(1)
 
-    loaded = publication.current(SHARD)
+    loaded = holding.current(SHARD)
 
     assert loaded.items.last_ordinal == 0
     assert loaded.items.ordinal_of("Zulu") is None

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 from sklearn.metrics import adjusted_rand_score
 
-from federation import publication, rounds
+from federation import holding, rounds
 from federation.models import Trend
 from patterns.models import Pattern
 from tests.federation import fleets
@@ -30,7 +30,7 @@ def test_planted_tastes_are_recovered():
     rounds.run_round()
 
     patterns = [pattern for tv in fleet.tvs for pattern in tv.patterns]
-    found = publication.current("shard_000").assign(
+    found = holding.current("shard_000").assign(
         np.stack([pattern.embedding for pattern in patterns])
     )
 
@@ -65,7 +65,7 @@ def two_rounds():
                 patterns, ["content_ids", "reported_at"]
             )
         assert rounds.run_round().status == "published"
-    return publication.current("shard_000").trends
+    return holding.current("shard_000").trends
 
 
 def test_a_planted_trend_is_first_in_its_region_within_two_rounds(two_rounds):
@@ -132,7 +132,7 @@ def test_a_shard_left_out_of_two_rounds_makes_no_trend():
 
 
 def test_contents_of_one_taste_are_linked(two_rounds):
-    links = publication.current("shard_000").links
+    links = holding.current("shard_000").links
 
     for content_id in ("film-1-a", "film-2-b", "film-3-c"):
         related = [other for other, _ in links[content_id] if other != "film-0-a"]

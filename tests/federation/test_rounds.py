@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from federation import history, lease, publication, publish, rounds, run, selectors
+from federation import history, holding, lease, publish, rounds, run, selectors
 from federation.exceptions import RoundAlreadyRunning, RoundLost
 from federation.kernels.guarding import PROBATION_ROUNDS
 from federation.models import (
@@ -142,7 +142,7 @@ def test_no_stored_vector_is_published(shards):
         for shard in shards
         for p in Pattern.objects.using(shard.alias)
     }
-    published = publication.current("shard_000").centroids
+    published = holding.current("shard_000").centroids
     assert len(stored) == 120
     for embedding in (*published, *published.astype(np.float16).astype(np.float32)):
         assert embedding.tobytes() not in stored
@@ -167,8 +167,8 @@ def test_what_tvs_took_back_is_published_no_longer(shards):
 
     assert (report.status, report.global_version) == ("published", 2)
     assert (report.pattern_count, report.trend_count, report.link_count) == (0, 0, 0)
-    assert publication.current("shard_001").patterns == ()
-    assert publication.current("shard_001").trends == {}
+    assert holding.current("shard_001").patterns == ()
+    assert holding.current("shard_001").trends == {}
 
 
 def test_without_any_shard_there_is_nothing_to_do():
@@ -455,10 +455,10 @@ def test_without_the_control_database_there_is_no_round(shards):
 
 def test_cells_keep_their_identity(shards):
     rounds.run_round()
-    first = publication.current("shard_000")
+    first = holding.current("shard_000")
 
     rounds.run_round()
-    second = publication.current("shard_000")
+    second = holding.current("shard_000")
 
     assert second.version == 2
     assert second.cells.tolist() == first.cells.tolist()
@@ -474,7 +474,7 @@ def test_a_new_taste_gets_a_number_that_was_never_given(shards):
     for _ in range(PROBATION_ROUNDS + 1):
         rounds.run_round()
 
-    cells = publication.current("shard_000").cells
+    cells = holding.current("shard_000").cells
     new = set(cells.tolist()) - set(before.ids.tolist())
     assert new
     assert min(new) >= before.next_id

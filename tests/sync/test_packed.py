@@ -490,7 +490,7 @@ def test_publication_is_asked_for_once(vega_tv, ordinals, parts):
     with CaptureQueriesContext(connections[SHARD]) as captured:
         accepted(send(vega_tv, message))
 
-    pointers = [q for q in captured if 'FROM "federation_publication"' in q["sql"]]
+    pointers = [q for q in captured if "FROM federation_publication" in q["sql"]]
     assert len(pointers) == 1
 
 

@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from constellation_site import environment, health
 from shards import stopping
 from shards.stopping import NOTICE_SECONDS, StopFlag
+from sync import current
 from sync.grpc_door.server import Certificate, DoorServer
 from sync.grpc_door.workers import DatabaseThreads
 
@@ -56,6 +57,7 @@ class Command(BaseCommand):
         address = _address(grpc_addr)
         _check_is_free(address, shares_port=shares_port)
         executor = DatabaseThreads(settings.REQUEST_THREADS, THREADS)
+        current.watch()
         with stopping.requested() as is_stopped:
             asyncio.run(self._serve(address, executor, is_stopped, shares_port))
             _end(executor)
