@@ -22,7 +22,8 @@ from django.utils import timezone
 from patterns import metrics
 from patterns.exceptions import WriterIsBusy
 from patterns.services import batches
-from patterns.services.batches import Outcome, Sync
+from patterns.services.batch_columns import Sync
+from patterns.services.batches import Outcome
 
 #: Most that one statement takes: syncs, and ids that they name.
 BATCH_SYNCS = 64

@@ -20,7 +20,8 @@ from patterns.delta import Accepted, Decision, Delta
 from patterns.exceptions import TooManyPatterns
 from patterns.reckoning import reckon
 from patterns.services import batches, group_commit
-from patterns.services.batches import AssignCells, Outcome, Sync
+from patterns.services.batch_columns import AssignCells, Sync
+from patterns.services.batches import Outcome
 from shards import tokens
 from shards.exceptions import DeviceUnknown
 from shards.models import Device

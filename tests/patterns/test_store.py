@@ -18,7 +18,7 @@ from patterns.delta import Accepted
 from patterns.exceptions import TooManyPatterns
 from patterns.models import Pattern
 from patterns.reckoning import SAMPLE_COUNT_MAX, averaged
-from patterns.services import batches
+from patterns.services.batch_statement import AVERAGED
 from patterns.services.store import apply_delta
 from patterns.vectors import unit_rows
 from shards import statistics
@@ -208,7 +208,7 @@ def test_statement_averages_to_the_last_bit_as_the_reckoning_does(rate, new, n, 
             FROM (VALUES (%s::float8, %s::int8))
                 AS pattern (success_rate, sample_count),
                 (VALUES (%s::float8, %s::int8)) AS entry (rate, samples)
-            {batches.AVERAGED}
+            {AVERAGED}
             """,
             [rate, n, new, k],
         )
