@@ -10,8 +10,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "constellation_site.settings")
 
 _django = get_wsgi_application()
 
-# It needs Django set up.
+# They need Django set up.
+from constellation_site.one_core import use_one_core  # noqa: E402
 from sync import current, front_door  # noqa: E402
+
+use_one_core()
 
 application = front_door.in_front_of(_django)
 

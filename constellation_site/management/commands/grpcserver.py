@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from constellation_site import environment, health
+from constellation_site.one_core import use_one_core
 from shards import stopping
 from shards.stopping import NOTICE_SECONDS, StopFlag
 from sync import current
@@ -56,6 +57,7 @@ class Command(BaseCommand):
     def handle(self, *, grpc_addr: str, shares_port: bool, **_: Any) -> None:
         address = _address(grpc_addr)
         _check_is_free(address, shares_port=shares_port)
+        use_one_core()
         executor = DatabaseThreads(settings.REQUEST_THREADS, THREADS)
         current.watch()
         with stopping.requested() as is_stopped:
