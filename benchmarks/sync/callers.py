@@ -24,6 +24,13 @@ class Calls:
     requests: list[bytes]
     tvs: NDArray[np.int64]
 
+    def cut(self, parts: int) -> list[Calls]:
+        """Deal them out."""
+        return [
+            Calls(self.requests[part::parts], self.tvs[part::parts])
+            for part in range(parts)
+        ]
+
 
 class Callers:
     """Knows what the server has stored of each TV."""

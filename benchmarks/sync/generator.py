@@ -81,6 +81,10 @@ class Load:
         chosen = self.latencies[self.statuses == status]
         return float(np.percentile(chosen, percent)) * 1e3 if len(chosen) else np.inf
 
+    def delay_ms(self, percent: float) -> float:
+        """Percentile of how late requests were sent."""
+        return float(np.percentile(self.delays, percent)) * 1e3
+
     def counts(self) -> dict[int, int]:
         """How many answers there were of each status."""
         statuses, counts = np.unique(self.statuses, return_counts=True)
@@ -100,7 +104,10 @@ class _Connection:
 def closed(
     address: str, requests: Sequence[bytes], *, connections: int, seconds: float
 ) -> Load:
-    """Have some connections ask as fast as they are answered, for some seconds."""
+    """Have some connections ask as fast as they are answered.
+
+    It ends after some seconds, or when there is nothing left to send.
+    """
     return _Run(address, requests, connections).closed(seconds)
 
 
@@ -146,11 +153,13 @@ class _Run:
     def closed(self, seconds: float) -> Load:
         with _Quiet() as quiet:
             self._start = time.perf_counter()
-            while time.perf_counter() < self._start + seconds:
-                while self._idle or len(self._connections) < self._limit:
+            end = self._start + seconds
+            while self._waiting and time.perf_counter() < end:
+                while self._waiting and self._has_room:
                     self._send(time.perf_counter())
                 for connection in self._receive(0.1):
                     self._hand_back(connection)
+            seconds = time.perf_counter() - self._start
         self._finish()
         return self._load(seconds, len(self._rows), quiet.cpu_seconds)
 
@@ -175,6 +184,10 @@ class _Run:
                     self._hand_back(connection)
         self._finish()
         return self._load(seconds, len(dues), quiet.cpu_seconds)
+
+    @property
+    def _has_room(self) -> bool:
+        return bool(self._idle) or len(self._connections) < self._limit
 
     def _send(self, due: float) -> None:
         if not self._waiting:

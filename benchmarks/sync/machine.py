@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import psycopg
 from benchmarks.installation import (
     BASE_DIR,
     FOREIGN_SETTINGS,
+    Installation,
     running,
     temporary_home,
 )
@@ -34,8 +35,6 @@ CONNECTIONS = 400
 
 #: Where a kept folder says what it was filled with.
 RECORD = "benchmark.json"
-
-PEER_DATABASE = "peer"
 
 
 class MachineError(Exception):
@@ -52,9 +51,6 @@ class Machine:
         self.populations = populations
         self.settings = settings
 
-    def population(self, shard_id: int) -> Population:
-        return self.populations[shard_id]
-
     def connect(self, database: str) -> psycopg.Connection:
         url = embedded.database_url(self.home, database)
         return psycopg.connect(url, autocommit=True)
@@ -62,11 +58,11 @@ class Machine:
     def connect_shard(self, shard_id: int) -> psycopg.Connection:
         return self.connect(embedded.shard_database(shard_id))
 
-    def serving(self) -> Any:
+    def serving(self) -> AbstractContextManager[Installation]:
         """Run the product on these databases: a context with its ``Installation``."""
         return running(self.home, self.settings)
 
-    def python(self, *arguments: str, given: bytes = b"", **settings: str) -> bytes:
+    def python(self, *arguments: str, **settings: str) -> bytes:
         """Run Python in the installation's environment: its standard output."""
         return run(
             [sys.executable, *arguments],
@@ -75,8 +71,14 @@ class Machine:
                 "CONSTELLATION_HOME": str(self.home),
                 **settings,
             },
-            given=given,
         )
+
+    def command(self, *arguments: str) -> dict[str, Any]:
+        """Run a command of ``manage.py``: what it says to machines."""
+        said: dict[str, Any] = json.loads(
+            self.python("manage.py", *arguments, "--json")
+        )
+        return said
 
     def checkpoint(self) -> None:
         """Begin a measurement with nothing left to write of the one before."""
@@ -112,15 +114,13 @@ def open_machine(
             embedded.stop(home)
 
 
-def run(
-    command: Sequence[str], *, environment: Mapping[str, str], given: bytes = b""
-) -> bytes:
+def run(command: Sequence[str], *, environment: Mapping[str, str]) -> bytes:
     """Run a program to its end: its standard output."""
     process = subprocess.run(
         command,
         cwd=BASE_DIR,
         env={**_own_environment(), **environment},
-        input=given,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
     )

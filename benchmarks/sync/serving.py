@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import psutil
-
 from benchmarks.installation import BASE_DIR, end_process, free_addresses
 from benchmarks.sync.machine import MachineError
 
@@ -22,7 +20,7 @@ POLL_SECONDS = 0.1
 @contextmanager
 def granian(
     target: str, *, threads: int, environment: Mapping[str, str] | None = None
-) -> Iterator[tuple[str, psutil.Process]]:
+) -> Iterator[tuple[str, int]]:
     """Serve a WSGI application: its address, and the process above its workers."""
     (address,) = free_addresses(1)
     host, port = address.split(":")
@@ -41,7 +39,7 @@ def granian(
     )
     try:
         _wait_for(address, process)
-        yield address, psutil.Process(process.pid)
+        yield address, process.pid
     finally:
         end_process(process)
 

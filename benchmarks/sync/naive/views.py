@@ -86,7 +86,7 @@ def _update(device: Device, updates: list[dict[str, Any]]) -> int:
 
 def _similar(device: Device) -> list[GlobalPattern]:
     own = Pattern.objects.filter(device=device).values_list("embedding", flat=True)
-    vectors = np.array([each.to_numpy() for each in own], dtype=np.float32)
+    vectors = np.array(list(own), dtype=np.float32)
     if not len(vectors):
         return []
     nearest = GlobalPattern.objects.order_by(
