@@ -10,7 +10,7 @@ NPM_STAMP := $(JAVASCRIPT)/node_modules/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types openapi proto bench-cells bench-federation bench-wire chaos lock clean system-packages
+.PHONY: help run test lint types openapi proto bench-cells bench-federation bench-sync bench-wire chaos lock clean system-packages
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench-cells: $(DEV_STAMP) ## Hold the k-means of a round against faiss and again
 
 bench-federation: $(DEV_STAMP) ## Hold reading, assigning and merging of a round against COPY, sgemm and the clock
 	$(BIN)/python -m benchmarks.federation $(ARGS)
+
+bench-sync: $(DEV_STAMP) ## Hold syncs of a whole shard against pgbench, peers and limits (ARGS="--quick")
+	$(BIN)/python -m benchmarks.sync $(ARGS)
 
 bench-wire: $(DEV_STAMP) ## Hold bytes, cosines, lift and cost of a sync against their limits (ARGS="--movielens DIR")
 	$(BIN)/python -m benchmarks.wire $(ARGS)
