@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -28,24 +31,44 @@ class Tastes:
     content_ids: Sequence[Sequence[str]]
 
 
+NO_TASTES = Tastes(
+    embeddings=np.empty((0, EMBEDDING_DIMENSIONS), dtype=np.float32),
+    weights=np.empty(0, dtype=np.float32),
+    content_ids=(),
+)
+
+
+#: What answering some TVs needs: a look-up by the head of the key for each.
+TASTES = """
+    SELECT device_id, halfvec_send(embedding), success_rate * sample_count, content_ids
+    FROM patterns_pattern
+    WHERE device_id = ANY(%s::uuid[])
+    ORDER BY device_id, pattern_id
+"""
+
+
 def tastes_of(shard_alias: str, device_id: UUID) -> Tastes:
-    """Read what answering a TV needs: one look-up by the head of the key."""
+    """Read what answering a TV needs."""
     with connections[shard_alias].cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT halfvec_send(embedding), success_rate * sample_count, content_ids
-            FROM patterns_pattern
-            WHERE device_id = %s
-            ORDER BY pattern_id
-            """,
-            [device_id],
+        cursor.execute(TASTES, [[device_id]])
+        return tastes_by_device(cursor.fetchall()).get(device_id, NO_TASTES)
+
+
+def tastes_by_device(rows: Sequence[Sequence[Any]]) -> dict[UUID, Tastes]:
+    """Sort what ``TASTES`` gives by TV; those without patterns have none."""
+    embeddings = as_matrix([row[1] for row in rows])
+    weights = np.array([row[2] for row in rows], dtype=np.float32)
+    found: dict[UUID, Tastes] = {}
+    end = 0
+    for device_id, of_device in groupby(rows, key=itemgetter(0)):
+        content_ids = [row[3] for row in of_device]
+        start, end = end, end + len(content_ids)
+        found[device_id] = Tastes(
+            embeddings=embeddings[start:end],
+            weights=weights[start:end],
+            content_ids=content_ids,
         )
-        rows = cursor.fetchall()
-    return Tastes(
-        embeddings=as_matrix([row[0] for row in rows]),
-        weights=np.array([row[1] for row in rows], dtype=np.float32),
-        content_ids=[row[2] for row in rows],
-    )
+    return found
 
 
 def patterns_of(shard_alias: str, device_id: UUID) -> QuerySet[Pattern]:

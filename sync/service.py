@@ -10,6 +10,7 @@ from federation import selectors as publication_selectors
 from federation.publication import LoadedPublication
 from patterns import selectors
 from patterns.exceptions import WriterIsBusy
+from patterns.selectors import Tastes
 from patterns.services import store
 from shards import reaching, services, tokens
 from shards.databases import shard_alias
@@ -62,14 +63,14 @@ def sync(
                 assign_cells=publication.assign,
                 token=token,
                 started=started,
+                with_tastes=request.global_version != publication.version,
             )
         except WriterIsBusy as exc:
             raise load.overloaded() from exc
-        news = _news(publication, token, request.global_version, applied.region)
     return SyncReply(
         global_version=publication.version,
         codebook_version=publication.codebooks.current,
-        news=news,
+        news=_news(publication, applied.tastes, region=applied.region),
         accepted=applied.accepted,
         local_version=applied.local_version,
         is_retry=applied.is_replay,
@@ -94,27 +95,25 @@ def pull(
             raise DeviceUnknown(device_id=token.device_id)
         tokens.check_standing(token, device)
         publication = source(request.global_version or 0)
-        news = _news(publication, token, request.global_version, device.region)
+        tastes = (
+            None
+            if request.global_version == publication.version
+            else selectors.tastes_of(alias, token.device_id)
+        )
     return PullReply(
         global_version=publication.version,
         codebook_version=publication.codebooks.current,
-        news=news,
+        news=_news(publication, tastes, region=device.region),
         local_version=device.local_version,
         next_sync_seconds=load.next_sync_seconds(),
     )
 
 
 def _news(
-    publication: LoadedPublication,
-    token: DeviceToken,
-    held_version: int | None,
-    region: str,
+    publication: LoadedPublication, tastes: Tastes | None, *, region: str
 ) -> GlobalNews | None:
     """Choose what to tell a TV; None if it holds the publication already."""
-    if held_version == publication.version:
-        return None
-    tastes = selectors.tastes_of(shard_alias(token.shard_id), token.device_id)
-    return answer.news(publication, tastes, region=region)
+    return None if tastes is None else answer.news(publication, tastes, region=region)
 
 
 def enrol(

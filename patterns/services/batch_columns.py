@@ -34,6 +34,8 @@ class Sync:
     token_epoch: int | None
     #: When the request arrived, by ``time.perf_counter``.
     started: float
+    #: Whether it is to be answered from the TV's patterns, as they are afterwards.
+    wants_tastes: bool
 
 
 def parameters(syncs: Sequence[Sync]) -> dict[str, Any]:

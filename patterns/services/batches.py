@@ -14,14 +14,16 @@ of statistics a batch. Nothing scans.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connections
 
+from patterns.arrays import uuids
+from patterns.selectors import NO_TASTES, TASTES, Tastes, tastes_by_device
 from patterns.services.batch_columns import Sync, parameters
 from patterns.services.batch_statement import STATEMENT
 from shards import statistics
@@ -46,6 +48,8 @@ class Outcome(NamedTuple):
     removed_count: int
     #: How many patterns the TV has, or would have if it weren't too many.
     pattern_count: int
+    #: None if nobody wants them.
+    tastes: Tastes | None = None
 
 
 def write(
@@ -62,10 +66,30 @@ def write(
         "quality_threshold": settings.QUALITY_THRESHOLD,
         "patterns_limit": settings.PATTERNS_PER_DEVICE,
     }
-    with connections[shard_alias].cursor() as cursor:
-        cursor.execute(STATEMENT, given)
-        rows = cursor.fetchall()
-    return {row[0]: Outcome(*row) for row in rows}
+    behind = [sync.device_id for sync in syncs if sync.wants_tastes]
+    if not behind:
+        with connections[shard_alias].cursor() as cursor:
+            cursor.execute(STATEMENT, given)
+            return {row[0]: Outcome(*row) for row in cursor.fetchall()}
+    rows, tastes = _write_and_read(shard_alias, given, behind)
+    found = {
+        **dict.fromkeys(behind, NO_TASTES),
+        **tastes_by_device(tastes),
+    }
+    return {row[0]: Outcome(*row)._replace(tastes=found.get(row[0])) for row in rows}
+
+
+def _write_and_read(
+    shard_alias: str, given: Mapping[str, Any], behind: Sequence[UUID]
+) -> tuple[list[Any], list[Any]]:
+    """Send both statements before either is answered: one trip, one commit."""
+    connection = connections[shard_alias]
+    asked: Any = [uuids([each.bytes for each in behind])]
+    with connection.cursor() as writing, connection.cursor() as reading:
+        with connection.connection.pipeline():
+            writing.execute(STATEMENT, given)
+            reading.execute(TASTES, asked)
+        return writing.fetchall(), reading.fetchall()
 
 
 def latency_us(syncs: Sequence[Sync]) -> int:

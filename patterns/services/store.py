@@ -19,6 +19,7 @@ from patterns import delta as deltas
 from patterns.delta import Accepted, Decision, Delta
 from patterns.exceptions import TooManyPatterns
 from patterns.reckoning import reckon
+from patterns.selectors import Tastes
 from patterns.services import batches, group_commit
 from patterns.services.batch_columns import AssignCells, Sync
 from patterns.services.batches import Outcome
@@ -38,6 +39,8 @@ class Applied:
     #: Where the TV is, for its trends.
     region: str
     pattern_count: int
+    #: The TV's patterns, this delta's among them; None if they weren't asked for.
+    tastes: Tastes | None = None
 
 
 def apply_delta(
@@ -48,6 +51,7 @@ def apply_delta(
     assign_cells: AssignCells,
     token: DeviceToken | None = None,
     started: float | None = None,
+    with_tastes: bool = False,
 ) -> Applied:
     """Store a delta in a batch with others; returns after its commit.
 
@@ -64,6 +68,7 @@ def apply_delta(
         assign_cells=assign_cells,
         token_epoch=None if token is None else token.token_epoch,
         started=time.perf_counter() if started is None else started,
+        wants_tastes=with_tastes,
     )
     outcome = group_commit.of(shard_alias).write(sync)
     if outcome is None:
@@ -128,4 +133,5 @@ def _applied(sync: Sync, token: DeviceToken | None, outcome: Outcome) -> Applied
         is_replay=decision is Decision.REPLAY,
         region=outcome.region,
         pattern_count=outcome.pattern_count,
+        tastes=outcome.tastes,
     )

@@ -40,12 +40,19 @@ def tvs(vega) -> list[Device]:
     )
 
 
-def learn(tv: Device, version: int = 1, assign_cells=no_cells, **parts) -> Applied:
+def learn(
+    tv: Device,
+    version: int = 1,
+    assign_cells=no_cells,
+    with_tastes: bool = False,
+    **parts,
+) -> Applied:
     return apply_delta(
         shard_alias=SHARD,
         device_id=tv.id,
         delta=delta(version, added=[Addition()], **parts),
         assign_cells=assign_cells,
+        with_tastes=with_tastes,
     )
 
 
@@ -112,6 +119,20 @@ def test_those_who_come_meanwhile_are_written_together(pool, tvs):
     assert [each.accepted.stored for each in applied] == [1] * 5
     assert all(len(selectors.patterns_of(SHARD, tv.id)) == 1 for tv in tvs)
     assert selectors.pattern_count(SHARD) == 6
+
+
+def test_each_gets_its_own_tastes(pool, tvs):
+    first, ahead, *behind = tvs
+
+    with while_one_is_written(pool, first):
+        learning = [pool(learn, tv, with_tastes=True) for tv in behind]
+        other = pool(learn, ahead)
+        wait_until_queued(5)
+    found = [each.result() for each in learning]
+    more = learn(behind[0], 2, with_tastes=True)
+
+    assert other.result().tastes is None
+    assert [len(each.tastes.weights) for each in [*found, more]] == [1, 1, 1, 1, 2]
 
 
 def test_two_syncs_of_one_tv_are_never_in_one_batch(pool, tvs):

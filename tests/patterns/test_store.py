@@ -49,12 +49,13 @@ def addition(embedding=None, **parts) -> Addition:
     return Addition(embedding=embedding, **parts)
 
 
-def apply(device, version: int, assign_cells=no_cells, **lists):
+def apply(device, version: int, assign_cells=no_cells, with_tastes=False, **lists):
     return apply_delta(
         shard_alias=SHARD,
         device_id=device.id,
         delta=delta(version, **lists),
         assign_cells=assign_cells,
+        with_tastes=with_tastes,
     )
 
 
@@ -331,6 +332,28 @@ def test_tastes_are_all_patterns_of_one_tv(device):
     assert tastes.embeddings[0] == pytest.approx(vector, abs=1e-3)
     assert tastes.weights.tolist() == [4.0]
     assert tastes.content_ids == [[]]
+
+
+def test_tastes_are_read_with_the_delta_and_after_it(device):
+    before, gone, now = UUID(int=1), UUID(int=2), UUID(int=3)
+    apply(device, 1, added=[addition(id=before), addition(id=gone)])
+    parts: dict[str, Any] = {"added": [addition(id=now, content_ids=("tt1",))]}
+
+    with CaptureQueriesContext(connections[SHARD]) as captured:
+        applied = apply(device, 2, **parts, removed=[gone], with_tastes=True)
+    again = apply(device, 2, **parts, removed=[gone], with_tastes=True)
+
+    assert len(captured) == 2
+    for tastes in (applied.tastes, again.tastes):
+        assert tastes is not None
+        assert tastes.weights.tolist() == pytest.approx([3.6, 3.6])
+        assert tastes.content_ids == [[], ["tt1"]]
+        assert tastes.embeddings[1] == pytest.approx(
+            unit_rows(parts["added"][0].embedding[np.newaxis])[0], abs=1e-3
+        )
+    emptied = apply(device, 3, removed=[before, now], with_tastes=True).tastes
+    assert emptied is not None
+    assert len(emptied.weights) == 0
 
 
 def test_tv_without_patterns_has_no_tastes(device):
