@@ -26,12 +26,22 @@ def databases(home: Path) -> dict[str, dict[str, Any]]:
             "neither for the embedded PostgreSQL."
         )
     if control_url and shard_urls:
-        urls = [url.strip() for url in shard_urls.split(",") if url.strip()]
-        return _databases(control_url, urls)
+        return _databases(control_url, _listed(shard_urls))
     control_url, *urls = (
         embedded.database_url(home, name) for name in embedded.database_names(home)
     )
     return _databases(control_url, urls)
+
+
+def _listed(shard_urls: str) -> list[str]:
+    urls = [url.strip() for url in shard_urls.split(",")]
+    if "" in urls:
+        raise ImproperlyConfigured(
+            f"SHARD_POSTGRES_URLS has no URL at position {urls.index('')} (counted "
+            "from 0). A shard's number is its URL's place, so none may be left out. "
+            "Accepted: URLs with one comma between them."
+        )
+    return urls
 
 
 def _databases(control_url: str, shard_urls: list[str]) -> dict[str, dict[str, Any]]:

@@ -150,14 +150,14 @@ def broker_url(name: str, default: str) -> str:
     )
 
 
-def key(name: str) -> str | None:
-    """Read a private key: 32 secret bytes in base64."""
+def key(name: str, *, unlike: str | None = None) -> str | None:
+    """Read a private key: 32 secret bytes in base64, another one than ``unlike``."""
     value = raw(name)
-    return None if value is None else _as_key(name, value)
+    return None if value is None else _as_key(name, value, unlike)
 
 
-def keys(name: str) -> list[str]:
-    return [_as_key(name, value) for value in words(name, [])]
+def keys(name: str, *, unlike: str | None = None) -> list[str]:
+    return [_as_key(name, value, unlike) for value in words(name, [])]
 
 
 def path(name: str, default: Path) -> Path:
@@ -189,9 +189,15 @@ def _as_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _as_key(name: str, value: str) -> str:
+def _as_key(name: str, value: str, unlike: str | None) -> str:
     with suppress(ValueError):
-        if len(base64.b64decode(value, validate=True)) == KEY_BYTES:
+        private = base64.b64decode(value, validate=True)
+        if unlike is not None and private == base64.b64decode(unlike):
+            raise ImproperlyConfigured(
+                f"{name} is the key of BUNDLE_SIGNING_KEY. Accepted: another one; the "
+                "next before a rotation, former ones after it."
+            )
+        if len(private) == KEY_BYTES:
             return value
     # Without the value, which may be a secret with a typing mistake.
     raise ImproperlyConfigured(

@@ -40,8 +40,12 @@ SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS", [])
 #: Signs what caches hand out. Only who publishes has it; unset, it is made once and
 #: kept in CONSTELLATION_HOME. To rotate: docs/recipes.md.
 BUNDLE_SIGNING_KEY = environment.key("BUNDLE_SIGNING_KEY")
-BUNDLE_SIGNING_KEY_NEXT = environment.key("BUNDLE_SIGNING_KEY_NEXT")
-BUNDLE_SIGNING_KEY_FALLBACKS = environment.keys("BUNDLE_SIGNING_KEY_FALLBACKS")
+BUNDLE_SIGNING_KEY_NEXT = environment.key(
+    "BUNDLE_SIGNING_KEY_NEXT", unlike=BUNDLE_SIGNING_KEY
+)
+BUNDLE_SIGNING_KEY_FALLBACKS = environment.keys(
+    "BUNDLE_SIGNING_KEY_FALLBACKS", unlike=BUNDLE_SIGNING_KEY
+)
 #: Where TVs fetch bundles: a CDN in front of this server; None for itself.
 BUNDLE_URL = environment.url("BUNDLE_URL")
 DEBUG = environment.boolean("DEBUG", False)

@@ -156,6 +156,16 @@ def test_several_former_keys_are_read(monkeypatch):
     assert environment.keys("BUNDLE_SIGNING_KEY_FALLBACKS") == [SEED, OTHER_SEED]
 
 
+@pytest.mark.parametrize("read", [environment.key, environment.keys])
+def test_no_key_is_current_and_something_else(monkeypatch, read):
+    monkeypatch.setenv("X", SEED)
+
+    with pytest.raises(ImproperlyConfigured, match="X is the key of BUNDLE") as refusal:
+        read("X", unlike=SEED)
+
+    assert SEED not in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     "value", ["cdn.example.com", "ftp://x", "https://", "https:/x"]
 )

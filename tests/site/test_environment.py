@@ -130,6 +130,24 @@ def test_each_shard_url_becomes_an_alias_in_order(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("urls", "position"),
+    [
+        ("postgresql://tv@a/one,,postgresql://tv@b/two", 1),
+        (", postgresql://tv@a/one", 0),
+        ("postgresql://tv@a/one, ", 1),
+    ],
+)
+def test_no_shard_takes_the_number_of_one_left_out(
+    monkeypatch, tmp_path, urls, position
+):
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://tv@control/constellation")
+    monkeypatch.setenv("SHARD_POSTGRES_URLS", urls)
+
+    with pytest.raises(ImproperlyConfigured, match=f"no URL at position {position} "):
+        database_settings.databases(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("control", "shards", "places"),
     [
         ("b/control", ["tv@a/one", "tv@a/two", "tv@a/one"], ("position 0", "2")),
