@@ -161,3 +161,16 @@ def test_inputs_are_left_alone(rng, centroids, masses):
     nearest_cells(own, weights, centroids, masses=masses)
 
     assert [array.tobytes() for array in arrays] == before
+
+
+@pytest.mark.parametrize("n_patterns", [2, 8])
+def test_nearest_that_lie_where_no_guess_looks_are_found(rng, n_patterns):
+    own = directions(rng, n_patterns).astype(np.float32)
+    centroids = directions(rng, 1000).astype(np.float32)
+    # One column in eight is looked at; half of those are next to the first pattern.
+    centroids[:512:8] = around(rng, np.repeat(own[:1], 64, axis=0), cosine=0.9)
+    weights = np.ones(n_patterns, dtype=np.float32)
+
+    cells = nearest_cells(own, weights, centroids, masses=np.ones(1000, np.float32))
+
+    assert cells.tolist() == naive_nearest(own, weights, centroids, 100)
