@@ -19,6 +19,7 @@ from benchmarks.sync import report
 from benchmarks.sync.contenders import open_contenders
 from benchmarks.sync.filling import NoRoom
 from benchmarks.sync.generator import GeneratorError
+from benchmarks.sync.hnsw import NoIndex
 from benchmarks.sync.machine import MachineError, open_machine
 from benchmarks.sync.measuring import Bench, Plan
 from benchmarks.sync.progress import Progress
@@ -56,7 +57,7 @@ def main() -> int:
         return 130
     except (
         *(MachineError, NoRoom, GeneratorError, InstallationError),
-        EmbeddedPostgresError,
+        *(NoIndex, EmbeddedPostgresError),
     ) as exc:
         progress.say(str(exc))
         return 2
@@ -102,6 +103,7 @@ def _at_length(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
         **bench.with_news(capacity),
         **bench.overloaded(capacity, found["p99_ms_at_capacity"]),
         **bench.stats(),
+        **bench.similar(),
     }
 
 

@@ -46,6 +46,12 @@ class Callers:
         self._versions[: self._population.returning] = 1
         self._rng = rng
 
+    @property
+    def most(self) -> int:
+        """How many requests it can make at once."""
+        with_new = int(len(self._returning) / (1 - NEW_FRACTION))
+        return min(with_new, int(len(self._new) / NEW_FRACTION))
+
     def calls(self, count: int, *, behind_fraction: float | None = None) -> Calls:
         """Have so many TVs write their next request: each once, new ones among them."""
         n_new = round(count * NEW_FRACTION)

@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,11 @@ class Machine:
         )
         return said
 
+    def migrate(self, shard_id: int) -> None:
+        """Bring the schema of one database up; -1 for the control database."""
+        alias = "default" if shard_id < 0 else f"shard_{shard_id:03d}"
+        self.python("manage.py", "migrate", "--database", alias, "--verbosity", "0")
+
     def checkpoint(self) -> None:
         """Begin a measurement with nothing left to write of the one before."""
         with self.connect("postgres") as connection:
@@ -144,9 +150,10 @@ def _home(keep: Path | None) -> Iterator[Path]:
 def _fill(machine: Machine, cells: int, progress: Progress) -> None:
     # Nothing is lost by a crash that running it again doesn't bring back.
     embedded.start(machine.home, durable=False, max_connections=CONNECTIONS)
-    for alias in ("default", *map(_alias, range(len(machine.populations)))):
-        progress.say(f"migrating {alias}")
-        machine.python("manage.py", "migrate", "--database", alias, "--verbosity", "0")
+    progress.say("migrating")
+    with ThreadPoolExecutor() as pool:
+        # Exhausted, for what went wrong.
+        list(pool.map(machine.migrate, range(-1, len(machine.populations))))
     for population in machine.populations:
         total = population.devices + population.patterns
         with (
@@ -177,10 +184,6 @@ def _record_path(home: Path) -> Path:
 
 def _record(populations: Sequence[Population]) -> list[list[int]]:
     return [[each.returning, each.new, each.patterns] for each in populations]
-
-
-def _alias(shard_id: int) -> str:
-    return f"shard_{shard_id:03d}"
 
 
 def _settings(home: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from benchmarks.sync import figures, generator, pgbench
+from benchmarks.sync import figures, generator, hnsw, pgbench, similar
 from benchmarks.sync.callers import Callers, Calls
 from benchmarks.sync.contenders import Contender, Contenders
 from benchmarks.sync.figures import Figures
@@ -26,8 +26,12 @@ OPEN_CONNECTIONS = 1_000
 
 OVERLOADS = (2, 10)
 
-#: More requests than are expected to be needed, by so much.
+#: More requests are made than are expected to be needed, by so much.
 SPARE = 1.5
+#: Syncs a second that requests are made for before it is known how many there are. A
+#: run that has used them up ends, and counts.
+PRODUCT_MOST = 2_500
+NAIVE_MOST = 400
 
 STATS_READINGS = 25
 
@@ -70,12 +74,14 @@ class Bench:
         """Capacity, and that of the peers: by turns, a ratio for each turn."""
         say, plan = self._progress.say, self._plan
         pgbench.prepare(self._machine, plan.full_shard)
+        say("making requests")
+        # The first of each is to have every process load what it needs.
+        first, *calls = self._cut(self._full, PRODUCT_MOST, plan.repeats + 1)
+        naive_first, *naive_calls = self._cut(self._naive, NAIVE_MOST, plan.repeats + 1)
         say("warming up")
-        rate = self._warm_up(self._contenders.product, self._full)
-        naive_rate = self._warm_up(self._contenders.naive, self._naive)
+        self._closed(self._contenders.product, self._full, first)
+        self._closed(self._contenders.naive, self._naive, naive_first)
         turns = []
-        calls = self._cut(self._full, rate)
-        naive_calls = self._cut(self._naive, naive_rate)
         for turn in range(plan.repeats):
             say(f"capacity and peers, {turn + 1} of {plan.repeats}")
             turns.append(self._turn(calls[turn], naive_calls[turn]))
@@ -111,11 +117,16 @@ class Bench:
     def growth(self, rate: float) -> Figures:
         """The full shard and the small one by turns."""
         ratios = []
-        full, small = self._cut(self._full, rate), self._cut(self._small, rate)
-        for turn in range(self._plan.repeats):
-            self._progress.say(f"growth, {turn + 1} of {self._plan.repeats}")
-            of_full = self._closed(self._full, full[turn]).per_second
-            of_small = self._closed(self._small, small[turn]).per_second
+        repeats, product = self._plan.repeats, self._contenders.product
+        full = self._cut(self._full, rate * SPARE, repeats)
+        self._closed(product, self._small, self._small.calls(round(rate)))
+        for turn in range(repeats):
+            self._progress.say(f"growth, {turn + 1} of {repeats}")
+            # It has few TVs, who come once a turn; and may be faster.
+            count = min(round(rate * self._plan.seconds * SPARE**2), self._small.most)
+            small = self._small.calls(count)
+            of_full = self._closed(product, self._full, full[turn]).per_second
+            of_small = self._closed(product, self._small, small).per_second
             ratios.append(of_full / of_small)
         return {"growth": statistics.median(ratios), "growth_turns": ratios}
 
@@ -125,8 +136,17 @@ class Bench:
         calls = self._full.calls(
             round(rate * self._plan.seconds * SPARE), behind_fraction=1
         )
-        load = self._closed(self._full, calls)
+        load = self._closed(self._contenders.product, self._full, calls)
         return {"syncs_per_second_all_news": load.per_second}
+
+    def similar(self) -> Figures:
+        """The search for what TVs are answered with, beside pgvector's."""
+        self._progress.say("similar cells, beside HNSW")
+        with (
+            self._contenders.alone(None),
+            self._machine.connect_shard(self._plan.small_shard) as connection,
+        ):
+            return similar.measured() | hnsw.measured(connection)
 
     def stats(self) -> Figures:
         """How long ``GET /api/v1/stats`` takes at this size."""
@@ -185,26 +205,15 @@ class Bench:
             | {"rss_mib": self._meters.web_rss_mib()}
         )
 
-    def _warm_up(self, contender: Contender, callers: Callers) -> float:
-        """Have every process load what it needs; about what it can do."""
-        rate = 0.0
+    def _cut(self, callers: Callers, rate: float, parts: int) -> list[Calls]:
+        """Requests for some runs at capacity, enough for a rate."""
+        count = round(rate * self._plan.seconds)
+        return callers.calls(count * parts).cut(parts)
+
+    def _closed(self, contender: Contender, callers: Callers, calls: Calls) -> Load:
         with self._contenders.alone(contender):
-            for _ in range(2):
-                calls = callers.calls(1_000)
-                load = self._run(contender, calls)
-                callers.note(calls, load)
-                rate = load.per_second
-        return rate
-
-    def _cut(self, callers: Callers, rate: float) -> list[Calls]:
-        """Requests for each turn."""
-        count = round(rate * self._plan.seconds * SPARE) + 4 * CLOSED_CONNECTIONS
-        return callers.calls(count * self._plan.repeats).cut(self._plan.repeats)
-
-    def _closed(self, callers: Callers, calls: Calls) -> Load:
-        with self._contenders.alone(self._contenders.product):
             self._machine.checkpoint()
-            load = self._run(self._contenders.product, calls)
+            load = self._run(contender, calls)
         callers.note(calls, load)
         return load
 

@@ -25,6 +25,7 @@ TRENDS = 50
 LINKS = 10
 CONTENTS_PER_CELL = 8
 PER_CELL_FOR_CODEBOOK = 4
+MADE_UP_PER_CELL = 8
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def _publish(n_cells: int) -> None:
     from federation.bundles.making import bundles_of
     from federation.bundles.messages import items_of
     from federation.codebooks import to_payload
-    from federation.kernels.codebook_training import spread_of, train_codebook
+    from federation.kernels import codebook_training
     from federation.publish import Edition
     from patterns.selectors import item_ordinals
     from patterns.services import items
@@ -52,14 +53,16 @@ def _publish(n_cells: int) -> None:
     result = _result(n_cells)
     stock = tastes.patterns(PER_CELL_FOR_CODEBOOK * n_cells, n_tastes=n_cells)
     masses = np.array([each.mass for each in result.patterns], dtype=np.float32)
-    spread = spread_of(
+    # For few cells a codebook from fewer patterns does, and is there sooner.
+    codebook_training.MADE_UP_MOST = MADE_UP_PER_CELL * n_cells
+    spread = codebook_training.spread_of(
         stock.vectors,
         result.embeddings,
         stock.tastes,
         np.arange(len(stock.vectors)),
         min_devices=2,
     )
-    payload = to_payload(train_codebook(result.embeddings, masses, spread), 1)
+    codebook = codebook_training.train_codebook(result.embeddings, masses, spread)
 
     checksum = result.checksum()
     # TVs name contents that no cell is published of, too.
@@ -76,7 +79,7 @@ def _publish(n_cells: int) -> None:
             version=VERSION,
             checksum=checksum,
             ordinals=item_ordinals(),
-            codebooks={1: payload},
+            codebooks={1: to_payload(codebook, 1)},
         ),
     )
     for alias in settings.DATABASES:

@@ -39,12 +39,17 @@ def main() -> None:
     with connection.cursor() as cursor:
         for model in (Pattern, Device, GlobalPattern, Trend):
             cursor.execute(f"DROP TABLE IF EXISTS {model._meta.db_table} CASCADE")
+    (index,) = GlobalPattern._meta.indexes
     with connection.schema_editor() as editor:
         for model in (Device, Pattern, GlobalPattern, Trend):
             editor.create_model(model)
+        editor.remove_index(GlobalPattern, index)
     with connection.cursor() as cursor:
         for statement in _FILL:
             cursor.execute(statement)
+    with connection.schema_editor() as editor:
+        editor.add_index(GlobalPattern, index)
+    with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE naive_device, naive_pattern")
         cursor.execute("ANALYZE naive_globalpattern, naive_trend")
 
