@@ -21,7 +21,7 @@ from django.http import HttpResponse
 
 from shards import tokens
 from shards.databases import shard_alias
-from shards.exceptions import ConstellationError
+from shards.exceptions import ConstellationError, ShardUnavailable
 from sync import load, metrics, negotiation, parsers, problems, replies, service, wires
 from sync.authentication import check_shard_is_served
 from sync.exceptions import NotAcceptable, UnsupportedMediaType
@@ -78,6 +78,8 @@ def answer(environ: WSGIEnvironment) -> Reply:
         if error is None:
             raise
         outcome.status = error.code
+        if isinstance(error, ShardUnavailable):
+            _close_broken_connection(shard_alias(error.facts["shard_id"]))
         reply = _refused(error)
     finally:
         metrics.record_sync(
@@ -107,7 +109,6 @@ def _sync(environ: WSGIEnvironment, outcome: _Outcome, started: float) -> Reply:
     check_shard_is_served(token)
     body_type = _media_type_of_body(environ)
 
-    _close_broken_connection(shard_alias(token.shard_id))
     source = service.publication_for(token)
     body = parsers.of_media_type(body_type, environ)
     message = wires.of_media_type(body_type).read_sync(body, source)
@@ -145,7 +146,7 @@ def _media_type_of_body(environ: WSGIEnvironment) -> str:
 
 
 def _close_broken_connection(alias: str) -> None:
-    """Do for this thread's connection what Django does before each request."""
+    """Have this thread's next sync connect anew, as Django does between requests."""
     connection = connections[alias]
     if not connection.in_atomic_block:  # else it is its caller's
         connection.close_if_unusable_or_obsolete()
