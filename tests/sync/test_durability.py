@@ -1,7 +1,7 @@
-"""A sync that was answered survives ``kill -9`` of PostgreSQL, and counts once.
+"""A sync that was answered survives ``kill -9``, and counts once.
 
 The whole of it is real: an embedded cluster that syncs to disk, a server process, and
-a TV that keeps a delta until it is confirmed.
+TVs that keep a delta until it is confirmed. They meet, so syncs are killed in batches.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from tests.sync.television import addition, update
 pytestmark = pytest.mark.slow
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-KILLS = 3
+KILLS = 2
+TVS = 6
 
 #: Every applied delta adds one sample to this pattern.
 COUNTED = UUID(int=1)
@@ -83,7 +84,7 @@ class Installation:
             [
                 *(sys.executable, "-m", "granian", "--interface", "wsgi"),
                 *self.listening,
-                *("--workers", "1", "--blocking-threads", "4"),
+                *("--workers", "1", "--blocking-threads", "8"),
                 *("--log-level", "error"),
                 "constellation_site.wsgi:application",
             ],
@@ -92,17 +93,21 @@ class Installation:
         )
 
     def kill_postgres(self) -> None:
-        """Give no process of the cluster a last word."""
         pid = embedded.postmaster_pid(self.home)
         assert pid is not None
-        postmaster = psutil.Process(pid)
-        for process in [postmaster, *postmaster.children(recursive=True)]:
-            process.send_signal(signal.SIGKILL)
+        kill_family(pid)
 
     def rows(self, statement: str, parameters: list[object]) -> list[tuple[Any, ...]]:
         url = embedded.database_url(self.home, embedded.shard_database(0))
         with psycopg.connect(url) as connection:
             return connection.execute(statement, parameters).fetchall()
+
+
+def kill_family(pid: int) -> None:
+    """Give none of these processes a last word."""
+    first = psutil.Process(pid)
+    for process in [first, *first.children(recursive=True)]:
+        process.send_signal(signal.SIGKILL)
 
 
 class TirelessTv(threading.Thread):
@@ -180,16 +185,34 @@ def installation() -> Iterator[Installation]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+class Server:
+    """In front of the cluster, at the same address each time."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self.url = f"http://{installation.address}"
+
+    def start(self) -> None:
+        self._process = self._installation.serve()
+        wait_until_alive(self.url)
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=120)
+
+    def kill(self) -> None:
+        kill_family(self._process.pid)
+        self._process.wait(timeout=120)
+
+
 @pytest.fixture
-def server(installation: Installation) -> Iterator[str]:
-    process = installation.serve()
-    url = f"http://{installation.address}"
+def server(installation: Installation) -> Iterator[Server]:
+    server = Server(installation)
     try:
-        wait_until_alive(url)
-        yield url
+        server.start()
+        yield server
     finally:
-        process.terminate()
-        process.wait(timeout=120)
+        server.end()
 
 
 def wait_until_alive(url: str) -> None:
@@ -203,31 +226,26 @@ def wait_until_alive(url: str) -> None:
     raise AssertionError("The server doesn't answer.")
 
 
-def wait_for_answers(tv: TirelessTv, count: int) -> None:
-    target = len(tv.answered) + count
+def wait_for_answers(tvs: list[TirelessTv], count: int) -> None:
+    """Have each of them answered so many times more."""
+    targets = [len(tv.answered) + count for tv in tvs]
     deadline = time.monotonic() + 300
-    while len(tv.answered) < target and time.monotonic() < deadline:
-        assert not tv.surprises
+    while time.monotonic() < deadline:
+        assert not [tv.surprises for tv in tvs if tv.surprises]
+        if all(len(tv.answered) >= n for tv, n in zip(tvs, targets, strict=True)):
+            return
         time.sleep(0.01)
-    assert len(tv.answered) >= target, "The TV doesn't get through."
+    raise AssertionError("A TV doesn't get through.")
 
 
-def test_answered_syncs_survive_kill_9_and_retries_count_once(installation, server):
-    tv = TirelessTv(server, installation.enrolment_key)
-    tv.start()
-    for _ in range(KILLS):
-        wait_for_answers(tv, 40)
-        retries = tv.retries
-        installation.kill_postgres()
+def wait_for_retries(tvs: list[TirelessTv], before: list[int]) -> None:
+    for tv, retries in zip(tvs, before, strict=True):
         wait_for(partial(tv.has_retried_since, retries))
-        embedded.start(installation.home, durable=True)
-    wait_for_answers(tv, 40)
-    tv.is_stopping = True
-    tv.join(timeout=300)
 
+
+def check(installation: Installation, tv: TirelessTv) -> None:
     assert tv.surprises == []
-    assert tv.retries >= KILLS
-    assert len(tv.answered) == tv.version > 40 * KILLS
+    assert len(tv.answered) == tv.version
     [(version,)] = installation.rows(
         "SELECT local_version FROM shards_device WHERE id = %s", [tv.device_id]
     )
@@ -246,3 +264,39 @@ def test_answered_syncs_survive_kill_9_and_retries_count_once(installation, serv
         for answered, pattern_id in tv.answered.items()
         if answered > tv.version - 100
     }
+
+
+def test_answered_syncs_survive_kill_9_and_retries_count_once(installation, server):
+    tvs = [TirelessTv(server.url, installation.enrolment_key) for _ in range(TVS)]
+    for tv in tvs:
+        tv.start()
+    for _ in range(KILLS):
+        wait_for_answers(tvs, 20)
+        retries = [tv.retries for tv in tvs]
+        installation.kill_postgres()
+        wait_for_retries(tvs, retries)
+        embedded.start(installation.home, durable=True)
+
+        wait_for_answers(tvs, 20)
+        retries = [tv.retries for tv in tvs]
+        server.kill()
+        wait_for_retries(tvs, retries)
+        server.start()
+    wait_for_answers(tvs, 20)
+    server.end()
+    server.start()
+    wait_for_answers(tvs, 5)
+    for tv in tvs:
+        tv.is_stopping = True
+    for tv in tvs:
+        tv.join(timeout=300)
+
+    assert min(tv.version for tv in tvs) > 40 * KILLS
+    for tv in tvs:
+        check(installation, tv)
+    # Counted as exactly: by those who died, too.
+    [(tallied,)] = installation.rows(
+        "SELECT sum(pattern_count) FROM shards_shardtally", []
+    )
+    [(stored,)] = installation.rows("SELECT count(*) FROM patterns_pattern", [])
+    assert tallied == stored
