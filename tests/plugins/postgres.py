@@ -22,6 +22,10 @@ from constellation_site import embedded
 PREFIX = "constellation-test-"
 SHARD_COUNT = 10  # the most that any test spreads its TVs over
 
+# Workers of xdist share the machine, and processes that tests start do: threads of each
+# would wait for one another. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 HAS_OWN_DATABASES = not IS_WORKER and "POSTGRES_URL" in os.environ
 
