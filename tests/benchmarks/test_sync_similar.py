@@ -35,7 +35,7 @@ def test_a_report_of_the_kernel_has_its_figures():
     assert 0 < found["similar_p50_ms"] <= found["similar_p99_ms"]
 
 
-@pytest.mark.django_db(databases=["shard_000"])
+@pytest.mark.django_db(databases=["default", "shard_000"])
 def test_a_report_beside_hnsw_has_its_figures():
     facts = connections["shard_000"].get_connection_params()
     place = {key: facts[key] for key in ("dbname", "user", "host")}
