@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
-BATCH_SYNCS = Histogram(
-    "constellation_sync_batch_size",
+GROUP_SIZE = Histogram(
+    "constellation_group_commit_size",
     "Syncs that were committed together.",
     buckets=(1, 2, 4, 8, 16, 32, 64),
 )
-FAILED_BATCHES = Counter(
-    "constellation_sync_failed_batches",
-    "Batches whose syncs were tried again, each alone.",
+FAILED_GROUPS = Counter(
+    "constellation_group_commit_failures",
+    "Groups whose syncs were tried again, each alone.",
 )

@@ -50,8 +50,8 @@ _FORGET_MINUTE = f"{_INTO_MINUTES} VALUES (%s, %s, 0, 0, -1) {_ADDED_TO_MINUTES}
 
 #: Counts the syncs of a statement that has them as ``heard``: the time of the same
 #: TV's previous sync (null for its first), and by how many its patterns grew. With
-#: ``batch_parameters``.
-RECORD_BATCH = f"""
+#: ``group_parameters``.
+RECORD_GROUP = f"""
 minutes AS (
     {_INTO_MINUTES}
     SELECT
@@ -93,8 +93,8 @@ class ShardStatistics:
     avg_sync_latency_ms: float
 
 
-def batch_parameters(*, now: datetime, latency_us: int) -> dict[str, Any]:
-    """Give what ``RECORD_BATCH`` asks for.
+def group_parameters(*, now: datetime, latency_us: int) -> dict[str, Any]:
+    """Give what ``RECORD_GROUP`` asks for.
 
     The time to commit isn't known before it: ``latency_us`` may hold that of other
     syncs, as long as each is given once.

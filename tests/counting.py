@@ -17,18 +17,18 @@ def record_sync(
     latency_us: int = 0,
     pattern_delta: int = 0,
 ) -> None:
-    """Count one as the statement of a batch does; the previous one is the same TV's."""
+    """Count one as the statement of a group does; the previous one is the same TV's."""
     with connections[shard_alias].cursor() as cursor:
         cursor.execute(
             f"""
             WITH heard (previous_sync_at, pattern_delta) AS (
                 VALUES (%(previous_sync_at)s::timestamptz, %(pattern_delta)s::int8)
-            ), {statistics.RECORD_BATCH}
+            ), {statistics.RECORD_GROUP}
             SELECT
             """,
             {
                 "previous_sync_at": previous_sync_at,
                 "pattern_delta": pattern_delta,
-                **statistics.batch_parameters(now=now, latency_us=latency_us),
+                **statistics.group_parameters(now=now, latency_us=latency_us),
             },
         )

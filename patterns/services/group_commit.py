@@ -1,11 +1,11 @@
-"""Group commit: what arrives while a batch is written becomes the next batch.
+"""Group commit: what arrives while a group is written becomes the next group.
 
 The thread that finds nobody at work leads: it writes what waits, itself included, in
 one statement and one commit, and then tells the first of those who came meanwhile to
 lead. A sync that comes alone waits for nobody, and no thread exists only to write.
 LevelDB's queue of writers is like it (``DBImpl::Write``).
 
-A batch that fails as a whole says nothing about its members: each is then tried alone,
+A group that fails as a whole says nothing about its members: each is then tried alone,
 by the thread that brought it, so only the guilty one gets the error.
 """
 
@@ -21,37 +21,37 @@ from django.utils import timezone
 
 from patterns import metrics
 from patterns.exceptions import WriterIsBusy
-from patterns.services import batches
-from patterns.services.batch_columns import Sync
-from patterns.services.batches import Outcome
+from patterns.services import groups
+from patterns.services.group_columns import Sync
+from patterns.services.groups import Outcome
 
 #: Most that one statement takes: syncs, and ids that they name.
-BATCH_SYNCS = 64
-BATCH_IDS = 512
+GROUP_SYNCS = 64
+GROUP_IDS = 512
 
-#: Most that wait for the batches before them.
+#: Most that wait for the groups before them.
 QUEUE_SYNCS = 1024
 
-#: How long a sync waits to be taken into a batch.
+#: How long a sync waits to be taken into a group.
 PATIENCE_SECONDS = 5.0
 
 
 class GroupCommit:
-    """The batches of one process for one shard, one at a time."""
+    """The groups of one process for one shard, one at a time."""
 
     def __init__(self, shard_alias: str) -> None:
         self._alias = shard_alias
         self._lock = threading.Lock()
         self._waiting: deque[_Place] = deque()
         self._is_led = False
-        #: What the last statement took, its commit included: no batch knows its own.
+        #: What the last statement took, its commit included: no group knows its own.
         self._last_us = 0
 
     def write(self, sync: Sync) -> Outcome | None:
         """Have a sync written; None if it must be tried alone.
 
         Returns after the commit. Raises ``WriterIsBusy``, and nothing is written, if
-        there is no place in the queue or no batch takes it in time.
+        there is no place in the queue or no group takes it in time.
         """
         place = _Place(sync)
         if not self._queue(place):
@@ -78,20 +78,20 @@ class GroupCommit:
             if place in self._waiting and not place.leads:
                 self._waiting.remove(place)
                 raise WriterIsBusy
-        # In a batch, or told to lead just now.
+        # In a group, or told to lead just now.
         place.turn.acquire()
 
     def _lead(self, leader: _Place) -> None:
-        batch = self._take(leader)
+        group = self._take(leader)
         outcomes: dict[UUID, Outcome] = {}
         try:
-            outcomes = self._write([place.sync for place in batch])
+            outcomes = self._write([place.sync for place in group])
         except Exception:
             # Each is tried alone, and meets its error there if it is its own.
-            metrics.FAILED_BATCHES.inc()
+            metrics.FAILED_GROUPS.inc()
         finally:
             self._hand_over()
-            for place in batch:
+            for place in group:
                 place.outcome = outcomes.get(place.sync.device_id)
                 if place is not leader:
                     place.turn.release()
@@ -100,28 +100,28 @@ class GroupCommit:
         """Take the leader and those behind it, no TV twice, as many as fit."""
         with self._lock:
             self._waiting.remove(leader)
-            batch, devices = [leader], {leader.sync.device_id}
-            room = BATCH_IDS - len(leader.sync.reckoning.ids)
+            group, devices = [leader], {leader.sync.device_id}
+            room = GROUP_IDS - len(leader.sync.reckoning.ids)
             later: list[_Place] = []
-            while self._waiting and len(batch) < BATCH_SYNCS and room > 0:
+            while self._waiting and len(group) < GROUP_SYNCS and room > 0:
                 place = self._waiting.popleft()
                 if place.sync.device_id in devices:
                     later.append(place)
                     continue
-                batch.append(place)
+                group.append(place)
                 devices.add(place.sync.device_id)
                 room -= len(place.sync.reckoning.ids)
             self._waiting.extendleft(reversed(later))
-        return batch
+        return group
 
     def _write(self, syncs: Sequence[Sync]) -> dict[UUID, Outcome]:
-        metrics.BATCH_SYNCS.observe(len(syncs))
+        metrics.GROUP_SIZE.observe(len(syncs))
         started = time.perf_counter()
-        outcomes = batches.write(
+        outcomes = groups.write(
             self._alias,
             syncs,
             now=timezone.now(),
-            latency_us=batches.latency_us(syncs) + len(syncs) * self._last_us,
+            latency_us=groups.latency_us(syncs) + len(syncs) * self._last_us,
         )
         self._last_us = round((time.perf_counter() - started) * 1_000_000)
         return outcomes
@@ -144,7 +144,7 @@ class _Place:
     def __init__(self, sync: Sync) -> None:
         self.sync = sync
         self.outcome: Outcome | None = None
-        #: Whether its thread is to write the next batch.
+        #: Whether its thread is to write the next group.
         self.leads = False
         #: Held until its thread is told that there is something to do.
         self.turn = threading.Lock()

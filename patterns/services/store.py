@@ -20,9 +20,9 @@ from patterns.delta import Accepted, Decision, Delta
 from patterns.exceptions import TooManyPatterns
 from patterns.reckoning import reckon
 from patterns.selectors import Tastes
-from patterns.services import batches, group_commit
-from patterns.services.batch_columns import AssignCells, Sync
-from patterns.services.batches import Outcome
+from patterns.services import group_commit, groups
+from patterns.services.group_columns import AssignCells, Sync
+from patterns.services.groups import Outcome
 from shards import tokens
 from shards.exceptions import DeviceUnknown
 from shards.models import Device
@@ -53,7 +53,7 @@ def apply_delta(
     started: float | None = None,
     with_tastes: bool = False,
 ) -> Applied:
-    """Store a delta in a batch with others; returns after its commit.
+    """Store a delta in a group with others; returns after its commit.
 
     ``token`` is the one the TV showed; None when an engineer stands in for the TV.
     ``started`` is when the request arrived, by ``time.perf_counter``.
@@ -77,7 +77,7 @@ def apply_delta(
 
 
 def _write_alone(shard_alias: str, sync: Sync) -> Outcome:
-    """Write what no batch could: wait for the TV's row, and for a new connection."""
+    """Write what no group could: wait for the TV's row, and for a new connection."""
     try:
         return _write_locked(shard_alias, sync)
     except (OperationalError, InterfaceError):
@@ -95,11 +95,11 @@ def _write_locked(shard_alias: str, sync: Sync) -> Outcome:
         device = Device.objects.using(shard_alias).filter(pk=sync.device_id)
         if device.select_for_update(no_key=True).values("id").first() is None:
             raise DeviceUnknown(device_id=sync.device_id)
-        outcomes = batches.write(
+        outcomes = groups.write(
             shard_alias,
             [sync],
             now=timezone.now(),
-            latency_us=batches.latency_us([sync]),
+            latency_us=groups.latency_us([sync]),
         )
     return outcomes[sync.device_id]
 

@@ -74,7 +74,7 @@ def pool() -> Iterator[Callable[..., Future[Applied]]]:
 
 @contextmanager
 def while_one_is_written(pool, tv: Device) -> Iterator[None]:
-    """Have a batch under way: it waits for its cells as long as the block takes."""
+    """Have a group under way: it waits for its cells as long as the block takes."""
     is_under_way, may_go_on = threading.Event(), threading.Event()
 
     def slow(embeddings):
@@ -95,27 +95,27 @@ def wait_until_queued(count: int) -> None:
     wait_for(lambda: len(group_commit.of(SHARD)._waiting) == count)
 
 
-def batches_and_syncs() -> tuple[float, float]:
+def groups_and_syncs() -> tuple[float, float]:
     """How many there were: statements, and syncs in them."""
-    (metric,) = metrics.BATCH_SYNCS.collect()
+    (metric,) = metrics.GROUP_SIZE.collect()
     values = {sample.name: sample.value for sample in metric.samples}
     return (
-        values["constellation_sync_batch_size_count"],
-        values["constellation_sync_batch_size_sum"],
+        values["constellation_group_commit_size_count"],
+        values["constellation_group_commit_size_sum"],
     )
 
 
 def test_those_who_come_meanwhile_are_written_together(pool, tvs):
     first, *others = tvs
-    batches_before, syncs_before = batches_and_syncs()
+    groups_before, syncs_before = groups_and_syncs()
 
     with while_one_is_written(pool, first):
         learning = [pool(learn, tv) for tv in others]
         wait_until_queued(len(others))
     applied = [each.result() for each in learning]
 
-    batches, syncs = batches_and_syncs()
-    assert (batches - batches_before, syncs - syncs_before) == (2, 6)
+    groups, syncs = groups_and_syncs()
+    assert (groups - groups_before, syncs - syncs_before) == (2, 6)
     assert [each.accepted.stored for each in applied] == [1] * 5
     assert all(len(selectors.patterns_of(SHARD, tv.id)) == 1 for tv in tvs)
     assert selectors.pattern_count(SHARD) == 6
@@ -135,9 +135,9 @@ def test_each_gets_its_own_tastes(pool, tvs):
     assert [len(each.tastes.weights) for each in [*found, more]] == [1, 1, 1, 1, 2]
 
 
-def test_two_syncs_of_one_tv_are_never_in_one_batch(pool, tvs):
+def test_two_syncs_of_one_tv_are_never_in_one_group(pool, tvs):
     first, twice, other = tvs[:3]
-    batches_before, _ = batches_and_syncs()
+    groups_before, _ = groups_and_syncs()
 
     with while_one_is_written(pool, first):
         learning = [pool(learn, twice, 1, base_version=0)]
@@ -148,11 +148,11 @@ def test_two_syncs_of_one_tv_are_never_in_one_batch(pool, tvs):
         wait_until_queued(3)
     applied = [each.result() for each in learning]
 
-    assert batches_and_syncs()[0] - batches_before == 3
+    assert groups_and_syncs()[0] - groups_before == 3
     assert [each.pattern_count for each in applied] == [1, 2, 1]
 
 
-def test_only_the_guilty_sync_of_a_batch_gets_the_error(pool, tvs):
+def test_only_the_guilty_sync_of_a_group_gets_the_error(pool, tvs):
     first, guilty, *others = tvs
 
     def failing(_embeddings):
@@ -171,9 +171,9 @@ def test_only_the_guilty_sync_of_a_batch_gets_the_error(pool, tvs):
     assert selectors.pattern_count(SHARD) == 5
 
 
-def test_refused_syncs_leave_the_others_of_their_batch_alone(pool, tvs):
+def test_refused_syncs_leave_the_others_of_their_group_alone(pool, tvs):
     first, behind, *others = tvs
-    batches_before, _ = batches_and_syncs()
+    groups_before, _ = groups_and_syncs()
 
     with while_one_is_written(pool, first):
         refused = pool(learn, behind, 9, base_version=8)
@@ -187,11 +187,11 @@ def test_refused_syncs_leave_the_others_of_their_batch_alone(pool, tvs):
         unknown.result()
     assert [each.result().pattern_count for each in learning] == [1] * 4
     # Neither made anybody else try again.
-    assert batches_and_syncs()[0] - batches_before == 2
+    assert groups_and_syncs()[0] - groups_before == 2
 
 
 def test_a_tv_that_is_written_elsewhere_waits_alone(pool, tvs):
-    """Its neighbours in the batch don't, and its sync sees what was written."""
+    """Its neighbours in the group don't, and its sync sees what was written."""
     locked, *others = tvs
     with transaction.atomic(using=SHARD):
         Device.objects.using(SHARD).select_for_update().get(pk=locked.id)

@@ -18,7 +18,7 @@ from patterns.delta import Accepted
 from patterns.exceptions import TooManyPatterns
 from patterns.models import Pattern
 from patterns.reckoning import SAMPLE_COUNT_MAX, averaged
-from patterns.services.batch_statement import AVERAGED
+from patterns.services.group_statement import AVERAGED
 from patterns.services.store import apply_delta
 from patterns.vectors import unit_rows
 from shards import statistics

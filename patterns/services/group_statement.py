@@ -1,4 +1,4 @@
-"""The statement that applies a batch of syncs; ``batches`` says what it promises.
+"""The statement that applies a group of syncs; ``groups`` says what it promises.
 
 Wishes are ``patterns.reckoning.Wish``; averaging takes the steps of
 ``patterns.reckoning.averaged``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from patterns.delta import EMPTY_DIGEST
 from patterns.reckoning import SAMPLE_COUNT_MAX, Wish
-from patterns.services.batch_columns import NONE
+from patterns.services.group_columns import NONE
 from shards import statistics
 
 #: What an ``entry`` makes of a ``pattern``: ``after``.
@@ -36,8 +36,8 @@ _FITS = "NOT (growth > 0 AND pattern_count + growth > %(patterns_limit)s)"
 
 _IS_UPDATE = f"wish IN ({Wish.UPDATE}, {Wish.UPDATE_AND_REMOVE})"
 
-#: Takes ``batch_columns.parameters`` and ``statistics.batch_parameters``; gives rows of
-#: ``batches.Outcome``.
+#: Takes ``group_columns.parameters`` and ``statistics.group_parameters``; gives rows of
+#: ``groups.Outcome``.
 STATEMENT = f"""
 WITH sent AS MATERIALIZED (
     SELECT
@@ -200,7 +200,7 @@ WITH sent AS MATERIALIZED (
         CASE WHEN is_applied THEN growth ELSE 0 END AS pattern_delta
     FROM decided
     WHERE is_applied OR is_replay
-), {statistics.RECORD_BATCH}
+), {statistics.RECORD_GROUP}
 SELECT
     id, revoked_at, token_epoch, region, local_version, delta_digest, is_applied,
     CASE WHEN is_applied THEN sent_stored ELSE stored_count END,

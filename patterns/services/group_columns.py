@@ -24,7 +24,7 @@ AssignCells: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 @dataclass(slots=True, eq=False)
 class Sync:
-    """A delta on its way into a batch."""
+    """A delta on its way into a group."""
 
     device_id: UUID
     delta: Delta
@@ -93,7 +93,7 @@ def _of_additions(syncs: Sequence[Sync]) -> dict[str, Any]:
 
 
 class _Columns:
-    """Rows that are to be stored, of all syncs of a batch."""
+    """Rows that are to be stored, of all syncs of a group."""
 
     def __init__(self) -> None:
         self._owners: list[bytes] = []

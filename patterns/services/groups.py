@@ -1,4 +1,4 @@
-"""A batch of syncs as one statement: each of another TV, all of one shard.
+"""A group of syncs as one statement: each of another TV, all of one shard.
 
 The statement takes the rows of the TVs it finds free, and says of each sync what it
 found and what it did. It never waits for a TV: one whose row is locked, or was written
@@ -8,7 +8,7 @@ that is the same in the snapshot and under the lock vouches for the patterns.
 
 Costs, at 4 million TVs and 20 million patterns: for each sync one look-up by key in
 ``shards_device``, for each id it names one in ``patterns_pattern``; two or three rows
-of statistics a batch. Nothing scans.
+of statistics a group. Nothing scans.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from django.db import connections
 
 from patterns.arrays import uuids
 from patterns.selectors import NO_TASTES, TASTES, Tastes, tastes_by_device
-from patterns.services.batch_columns import Sync, parameters
-from patterns.services.batch_statement import STATEMENT
+from patterns.services.group_columns import Sync, parameters
+from patterns.services.group_statement import STATEMENT
 from shards import statistics
 
 
@@ -62,7 +62,7 @@ def write(
     """
     given = {
         **parameters(syncs),
-        **statistics.batch_parameters(now=now, latency_us=latency_us),
+        **statistics.group_parameters(now=now, latency_us=latency_us),
         "quality_threshold": settings.QUALITY_THRESHOLD,
         "patterns_limit": settings.PATTERNS_PER_DEVICE,
     }
