@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,8 @@ def closed(
 
     It ends after some seconds, or when there is nothing left to send.
     """
-    return _Run(address, requests, connections).closed(seconds)
+    with _Run(address, requests, connections) as run:
+        return run.closed(seconds)
 
 
 def opened(
@@ -128,9 +130,8 @@ def opened(
         1 / per_second, round(per_second * seconds * 1.5) + 100
     )
     dues = gaps.cumsum()
-    return _Run(address, requests, connections).opened(
-        dues[dues < seconds].tolist(), seconds
-    )
+    with _Run(address, requests, connections) as run:
+        return run.opened(dues[dues < seconds].tolist(), seconds)
 
 
 class _Run:
@@ -149,6 +150,14 @@ class _Run:
         self._rows: list[tuple[int, int, float, float, float, int]] = []
         self._start = 0.0
         self._most = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        self._epoll.close()
 
     def closed(self, seconds: float) -> Load:
         with _Quiet() as quiet:
@@ -252,7 +261,7 @@ class _Run:
             self._break(connection)
             return False
         connection.received += data
-        return _is_whole(connection.received)
+        return is_whole(connection.received)
 
     def _hand_back(self, connection: _Connection) -> None:
         """Note an answer; the connection is free again."""
@@ -290,7 +299,7 @@ class _Run:
             connection.socket.close()
 
     def _finish(self) -> None:
-        """Wait for answers to all that was sent, and close everything."""
+        """Wait for answers to all that was sent; what stays without is broken."""
         deadline = time.perf_counter() + END_SECONDS
         while any(each.request >= 0 for each in self._connections.values()):
             for connection in self._receive(0.1):
@@ -298,8 +307,8 @@ class _Run:
             if time.perf_counter() > deadline:
                 break
         for connection in list(self._connections.values()):
-            self._break(connection)
-        self._epoll.close()
+            if connection.request >= 0:
+                self._break(connection)
 
     def _load(self, seconds: float, offered: int, cpu_seconds: float) -> Load:
         if not self._rows:
@@ -337,7 +346,8 @@ class _Quiet:
         gc.enable()
 
 
-def _is_whole(received: bytearray) -> bool:
+def is_whole(received: bytearray) -> bool:
+    """Tell whether an answer has all its bytes."""
     head_end = received.find(b"\r\n\r\n")
     if head_end < 0:
         return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from benchmarks.sync import figures, generator, hnsw, pgbench, similar
-from benchmarks.sync.callers import Callers, Calls
+from benchmarks.sync.callers import Callers, Calls, Writer
 from benchmarks.sync.contenders import Contender, Contenders
 from benchmarks.sync.figures import Figures
 from benchmarks.sync.generator import Load
@@ -61,13 +61,9 @@ class Bench:
         self._contenders = contenders
         self._plan = plan
         self._progress = progress
-        self._full = Callers(machine, plan.full_shard)
-        self._small = (
-            self._full
-            if plan.small_shard == plan.full_shard
-            else Callers(machine, plan.small_shard)
-        )
-        self._naive = Callers(machine, plan.small_shard, for_peer=True)
+        self._full = self._callers(plan.full_shard)
+        self._small = self._callers(plan.small_shard)
+        self._naive = self._callers(plan.small_shard, is_for_peer=True)
         self._meters = Meters(machine, contenders.product.pid)
 
     def beside_peers(self) -> Figures:
@@ -203,6 +199,12 @@ class Bench:
             found
             | figures.of_capacity(load, used)
             | {"rss_mib": self._meters.web_rss_mib()}
+        )
+
+    def _callers(self, shard_id: int, *, is_for_peer: bool = False) -> Callers:
+        return Callers(
+            self._machine.populations[shard_id],
+            Writer(machine=self._machine, shard_id=shard_id, is_for_peer=is_for_peer),
         )
 
     def _cut(self, callers: Callers, rate: float, parts: int) -> list[Calls]:

@@ -31,9 +31,6 @@ from constellation.v1 import (
     sync_pb2,
 )
 
-#: A returning TV syncs six times a round, and is answered with news once.
-BEHIND_FRACTION = 1 / 6
-
 CODE_BYTES = 40
 INT8_LARGEST = 31
 STOCK = 1 << 13
@@ -64,7 +61,7 @@ class Wish:
     #: What the server has stored of each.
     versions: list[int]
     #: How many of the returning don't hold the publication, 0 to 1.
-    behind_fraction: float = BEHIND_FRACTION
+    behind_fraction: float
     #: For the peer that was written in a day, which knows no codes.
     is_for_peer: bool = False
 
@@ -73,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shard", type=int, required=True)
-    parser.add_argument("--behind", type=float, default=BEHIND_FRACTION)
+    parser.add_argument("--behind", type=float, required=True)
     parser.add_argument("--peer", action="store_true")
     options = parser.parse_args()
     django.setup()

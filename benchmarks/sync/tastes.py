@@ -43,6 +43,7 @@ def directions(count: int = TASTES) -> NDArray[np.float32]:
     return _unit(noise * fading)[:count]
 
 
+@cache
 def patterns(count: int = PATTERNS, *, n_tastes: int = TASTES) -> Patterns:
     """Patterns of all tastes by turns."""
     rng = np.random.default_rng(1)

@@ -1,0 +1,56 @@
+"""The report of the benchmark of syncs: medians, ratios and limits."""
+
+from __future__ import annotations
+
+from benchmarks.sync import figures, report
+
+TURN = {
+    "pgbench": 4_000.0,
+    "pgbench_statements": 3_000.0,
+    "pgbench_grouped": 20_000.0,
+    "null": 5_000.0,
+    "naive": 200.0,
+    "syncs_per_second": 2_000.0,
+    "p50_ms": 20.0,
+    "p99_ms": 40.0,
+    "wal_bytes": 3_000.0,
+    "rss_mib": [200.0, 30.0],
+    "cpu_us": {"python": 500.0, "postgresql": 200.0},
+}
+SLOWER = {**TURN, "pgbench": 2_000.0, "syncs_per_second": 1_800.0, "rss_mib": [150.0]}
+
+
+def test_ratios_are_of_figures_of_the_same_turn():
+    found = figures.of_turns([dict(TURN), dict(TURN), dict(SLOWER)])
+
+    # 0.5, 0.5, and 1,800 of 3,000: pgbench counts as it is faster.
+    assert found["ratio_pgbench"] == 0.5
+    assert found["ratio_naive"] == 10
+    assert found["syncs_per_second_limit"] == 4_000
+    assert found["ratio_pgbench_limit"] == 1
+    assert found["rss_mib_per_process"] == 200
+    assert found["cpu_us_per_sync"] == {"python": 500, "postgresql": 200}
+
+
+def test_what_was_not_measured_misses_no_limit():
+    whole = report.whole({"ratio_pgbench": 0.5, "ratio_naive": 4.9})
+
+    assert whole["limits_missed"] == ["ratio_naive"]
+    assert "growth" in whole["not_measured"]
+    assert whole["growth"] is None
+
+
+def test_costs_must_not_exceed_their_limits():
+    whole = report.whole({"p99_ms_at_1111": 100.1, "stats_ms": 50, "growth": 0.8})
+
+    assert whole["limits_missed"] == ["p99_ms_at_1111"]
+
+
+def test_a_table_has_what_was_measured():
+    found = figures.of_turns([dict(TURN)])
+
+    table = report.lines(report.whole(found))
+
+    assert any("0.5" in line and "limit 1.00" in line for line in table)
+    assert not any("Flower" in line for line in table)
+    assert any("python 500, postgresql 200" in line for line in table)
