@@ -83,10 +83,11 @@ def _is_web(process: psutil.Process) -> bool:
 
 
 def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """Of all that live, and of their children that have ended."""
+    """Of all that live, and of those that have ended below them."""
     seconds = 0.0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             seconds += times.user + times.system
+            seconds += times.children_user + times.children_system
     return seconds
