@@ -90,7 +90,7 @@ def guard_cells(
     embeddings : ndarray of shape (n, 384), float32
         Where they are now; unit vectors.
     is_narrow : ndarray of shape (n_cells,), bool
-        Cells that few batches fill.
+        Cells that few batches fill, or copies of few vectors.
     n_devices : int
         TVs that take part.
     history : CellHistory

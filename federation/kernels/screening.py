@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from .alike import alike_cells
 from .arrays import (
     BoolArray,
     Float32Array,
@@ -63,7 +64,7 @@ class Screen:
     row_batches: Int64Array
     #: Most of the cell's weight was left out: who is right can't be told. (n_cells,)
     is_contested: BoolArray
-    #: Few batches fill the cell, as few fill other cells. (n_cells,)
+    #: Few batches fill the cell, or copies of few vectors do. (n_cells,)
     is_narrow: BoolArray
 
     def keeps(
@@ -156,7 +157,8 @@ def fit_screened_cells(
 
     A cell is *narrow* by the chance that two of its patterns are of one batch, each
     batch counted by its share f of the fleet: ``sum_b P(both of b) / f_b`` is 1 where
-    batches mix, and 1 / f where one batch is alone.
+    batches mix, and 1 / f where one batch is alone. So is one of copies of few vectors,
+    see :mod:`.alike`.
 
     Batches that are left out, or have most of their weight in narrow cells, are kept
     from opening and joining the cells of the others: cells are fitted without them
@@ -190,6 +192,7 @@ def _screen(points: Points, cells: Cells) -> tuple[Screen, Int64Array]:
     is_alone = is_deviating & ~is_out
     is_out |= is_deviating
     is_kept = ~is_out[groups.of_points]
+    is_of_few_batches = _cells_of_few_batches(groups, n_cells)
     weights = float_sums(groups.rows, groups.weights, n_cells)
     left = float_sums(groups.rows, groups.weights * is_out, n_cells)
     screen = Screen(
@@ -198,9 +201,9 @@ def _screen(points: Points, cells: Cells) -> tuple[Screen, Int64Array]:
         rows=groups.rows[is_alone],
         row_batches=groups.batches[is_alone],
         is_contested=2 * left > weights,
-        is_narrow=_narrow_cells(groups, n_cells),
+        is_narrow=is_of_few_batches | alike_cells(points, rows, n_cells),
     )
-    return screen, minority(groups, is_out | screen.is_narrow[groups.rows])
+    return screen, minority(groups, is_out | is_of_few_batches[groups.rows])
 
 
 def _least_cosines(
@@ -236,7 +239,7 @@ def _medians(
     return values[middle], groups[order[starts]], sizes
 
 
-def _narrow_cells(groups: BatchGroups, n_cells: int) -> BoolArray:
+def _cells_of_few_batches(groups: BatchGroups, n_cells: int) -> BoolArray:
     """Cells whose TVs share a batch far more often than TVs do."""
     shares = totals_by(groups.batches, groups.weights) / groups.weights.sum()
     n_batches = len(np.unique(groups.batches))

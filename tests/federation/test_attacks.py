@@ -86,8 +86,10 @@ def test_a_fifth_in_a_fifth_of_the_batches_has_no_cell_in_a_first_round(
 
 @pytest.mark.parametrize("seed", SEEDS[:1])
 @pytest.mark.parametrize("kind", attacks.KINDS)
-def test_a_tenth_spread_everywhere_hides_no_cell_in_a_first_round(fleets, kind, seed):
-    """They may have cells of their own: nothing tells them from a new taste yet."""
+def test_a_tenth_spread_everywhere_moves_no_cell_of_a_first_round_and_has_none(
+    fleets, kind, seed
+):
+    """Copies of a few vectors are no taste; those who draw one each may have a cell."""
     fleet, honest, _ = fleets(seed)
     vectors = attacks.attack(fleet, kind, share=SPREAD_SHARE)
     everywhere = np.arange(1, BATCHES + 1)
@@ -95,6 +97,7 @@ def test_a_tenth_spread_everywhere_hides_no_cell_in_a_first_round(fleets, kind, 
     poisoned = attacks.round_of(attacks.joined_by(fleet, vectors, batches=everywhere))
 
     assert attacks.nearest_cosines(honest, poisoned).min() >= SPREAD_COSINE
+    assert attacks.nearest_cosines(poisoned, honest).min() >= SPREAD_COSINE
 
 
 def test_a_tv_that_claims_any_number_of_samples_counts_like_any_other(fleets):
