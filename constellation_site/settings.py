@@ -73,9 +73,9 @@ BODY_LIMIT_BYTES = 256 * 1024
 INFLATED_LIMIT_BYTES = 1024 * 1024
 PATTERNS_PER_SYNC = 64
 PATTERNS_PER_DEVICE = 256
-#: Of one web process; a request waits for its commit most of the time, so several
-#: share a core. The last two are for probes and operators, never for TVs.
-REQUEST_THREADS = environment.integer("REQUEST_THREADS", 16, at_least=1)
+#: Of one web process; a request waits for its commit most of the time, so many share
+#: a core. A quarter are for probes, operators and refusals, never for syncs.
+REQUEST_THREADS = environment.integer("REQUEST_THREADS", 32, at_least=1)
 
 # Federation
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -24,7 +25,7 @@ from shards.databases import shard_alias
 from shards.exceptions import ConstellationError, ShardUnavailable
 from sync import load, metrics, negotiation, parsers, problems, replies, service, wires
 from sync.authentication import check_shard_is_served
-from sync.exceptions import NotAcceptable, UnsupportedMediaType
+from sync.exceptions import NotAcceptable, Overloaded, UnsupportedMediaType
 from sync.renderers import JsonRenderer, OldProtobufRenderer, ProtobufRenderer
 
 PATH = "/api/v1/sync"
@@ -67,12 +68,33 @@ def in_front_of(application: WSGIApplication) -> WSGIApplication:
 
 def answer(environ: WSGIEnvironment) -> Reply:
     """Answer a sync or refuse it; a bug is counted, and raised."""
+    if not load.take_place():
+        return _sent_away()
+    try:
+        return _answer(environ)
+    finally:
+        load.give_place_back()
+
+
+def _sent_away() -> Reply:
+    """Refuse a sync unread, for next to nothing: there may be thousands a second."""
+    reply = _overloaded(load.retry_after_seconds())
+    metrics.record_sent_away()
+    # Servers may add to the headers.
+    return reply._replace(headers=[*reply.headers])
+
+
+@cache
+def _overloaded(retry_after_seconds: int) -> Reply:
+    return _refused(Overloaded(retry_after_seconds=retry_after_seconds))
+
+
+def _answer(environ: WSGIEnvironment) -> Reply:
     started = time.perf_counter()
     outcome = _Outcome()
     reply: Reply | None = None
     try:
-        with load.admitted():
-            reply = _sync(environ, outcome, started)
+        reply = _sync(environ, outcome, started)
     except Exception as exc:
         error = problems.translated(exc, {})
         if error is None:

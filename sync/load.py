@@ -1,14 +1,17 @@
 """How busy this process is: when to shed a request, and when TVs come back.
 
-A burst waits its turn, in the server's queue and then a moment here. What has waited
-too long is shed before its body is read, so that a process with too much to do spends
-next to nothing on what it can't do.
+So many syncs are answered at once as there are places. A burst waits its turn; but
+once all places have been taken for longer than a burst takes, what finds none is sent
+away on the spot, before its body is read. So nobody waits long, and a process with too
+much to do spends next to nothing on what it can't do.
 """
 
 from __future__ import annotations
 
 import random
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,11 +19,13 @@ from django.conf import settings
 
 from sync.exceptions import Overloaded
 
-#: Threads of a process that no sync takes, so that probes and operators find one.
+#: Share of a process's threads that no sync takes: they send away what is too much,
+#: and answer probes and operators.
+SPARE_FRACTION = 1 / 4
 SPARE_THREADS = 2
 
-#: How long a sync waits for one of the others to be done.
-PATIENCE_SECONDS = 1.0
+#: How long a burst may last. Also, how long a sync waits for a place at most.
+PATIENCE_SECONDS = 0.25
 
 #: A TV comes back within this time; an idle process uses the first half, a busy one
 #: the second.
@@ -29,37 +34,74 @@ NEXT_SYNC_SECONDS = (300, 900)
 #: Spread, so that those who were sent away don't come back together.
 RETRY_AFTER_SECONDS = (10, 60)
 
-_one_is_done = threading.Condition()
+_lock = threading.Lock()
 _in_flight = 0
+#: Those who wait for a place, the first to come first: each a lock, released for it.
+_waiting: deque[threading.Lock] = deque()
+#: When the places were all taken; None once half of them were free again.
+_full_since: float | None = None
 
 
 def in_flight_limit() -> int:
     """How many syncs this process answers at once."""
-    return max(1, settings.REQUEST_THREADS - SPARE_THREADS)
+    threads: int = settings.REQUEST_THREADS
+    return max(1, threads - max(SPARE_THREADS, int(threads * SPARE_FRACTION)))
+
+
+def take_place() -> bool:
+    """Take one of the places, after a moment perhaps; False if there is none."""
+    global _in_flight
+    with _lock:
+        if _in_flight < in_flight_limit():
+            _in_flight += 1
+            return True
+        patience = _patience_left()
+        if patience <= 0:
+            return False
+        turn = threading.Lock()
+        turn.acquire()
+        _waiting.append(turn)
+    if turn.acquire(timeout=patience):
+        return True
+    with _lock:
+        if turn in _waiting:
+            _waiting.remove(turn)
+            return False
+    # It was given one just now.
+    return True
+
+
+def give_place_back() -> None:
+    """Hand one's place to whoever has waited longest."""
+    global _in_flight, _full_since
+    with _lock:
+        if _waiting:
+            _waiting.popleft().release()
+            return
+        _in_flight -= 1
+        if _full_since is not None and _in_flight <= in_flight_limit() // 2:
+            _full_since = None
 
 
 @contextmanager
 def admitted() -> Iterator[None]:
     """Count a request while it is answered; refuse it if there are too many."""
-    global _in_flight
-    with _one_is_done:
-        if not _one_is_done.wait_for(_has_place, timeout=PATIENCE_SECONDS):
-            raise overloaded()
-        _in_flight += 1
+    if not take_place():
+        raise overloaded()
     try:
         yield
     finally:
-        with _one_is_done:
-            _in_flight -= 1
-            _one_is_done.notify()
+        give_place_back()
 
 
 def overloaded() -> Overloaded:
-    return Overloaded(retry_after_seconds=random.randint(*RETRY_AFTER_SECONDS))
+    """Give the refusal of one for which there is no place."""
+    return Overloaded(retry_after_seconds=retry_after_seconds())
 
 
-def _has_place() -> bool:
-    return _in_flight < in_flight_limit()
+def retry_after_seconds() -> int:
+    """Choose when one that is sent away comes back."""
+    return random.randint(*RETRY_AFTER_SECONDS)
 
 
 def used_fraction() -> float:
@@ -73,3 +115,12 @@ def next_sync_seconds() -> int:
     half = (latest - earliest) / 2
     start = earliest + half * used_fraction()
     return round(random.uniform(start, start + half))
+
+
+def _patience_left() -> float:
+    """Seconds until a burst has lasted too long to be one."""
+    global _full_since
+    now = time.monotonic()
+    if _full_since is None:
+        _full_since = now
+    return _full_since + PATIENCE_SECONDS - now

@@ -10,6 +10,8 @@ from functools import cache
 
 from prometheus_client import Counter, Histogram
 
+from sync.exceptions import Overloaded
+
 #: Of syncs whose token didn't say where they belong.
 NO_SHARD = "none"
 
@@ -61,6 +63,11 @@ class _OfShard:
 
 
 _of_shard = cache(_OfShard)
+
+
+def record_sent_away() -> None:
+    """Count a sync for which there was no place; nothing of it was read."""
+    _of_shard(None).requests(Overloaded.code).inc()
 
 
 def record_sync(

@@ -18,7 +18,7 @@ from sync.grpc_door import refusals
 from sync.grpc_door.calls import Call
 
 #: Calls that may wait for each thread: about a second's work.
-WAITING_PER_THREAD = 32
+WAITING_PER_THREAD = 16
 
 Work = Callable[[Call], bytes]
 

@@ -200,6 +200,7 @@ def test_too_many_at_once_are_sent_away_unread(vega_tv, monkeypatch):
 def test_a_burst_waits_its_turn(vega_tv, monkeypatch):
     """All places are taken, and one is given back a moment later."""
     monkeypatch.setattr(load, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(load, "_full_since", None)
     monkeypatch.setattr(load, "_in_flight", load.in_flight_limit() - 1)
     is_inside, may_leave = threading.Event(), threading.Event()
 

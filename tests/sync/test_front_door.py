@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 import pytest
 from django.db import connections
+from prometheus_client import REGISTRY
 
 from shards.exceptions import ConstellationError
-from sync import front_door, service
+from sync import front_door, load, service
 from tests.sync.binary import PROTOBUF, sync_document, sync_message
 from tests.sync.television import SYNC, Television, addition
 
@@ -110,6 +111,39 @@ def test_refusal_is_a_problem(vega_tv):
         "Vary": "Accept",
     }
     assert orjson.loads(reply)["code"] == "token_invalid"
+
+
+def sent_away() -> float:
+    labels = {"shard_id": "none", "status": "overloaded"}
+    return REGISTRY.get_sample_value("constellation_sync_requests_total", labels) or 0.0
+
+
+def test_too_many_at_once_are_sent_away_unread(vega_tv, monkeypatch):
+    monkeypatch.setattr(load, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(load, "_in_flight", load.in_flight_limit())
+    environ = request(vega_tv, b"not even JSON")
+    before = sent_away()
+
+    status, headers, reply = answer(environ)
+
+    assert status == "503 Service Unavailable"
+    assert headers["Content-Type"] == "application/problem+json"
+    problem = orjson.loads(reply)
+    assert problem["code"] == "overloaded"
+    assert int(headers["Retry-After"]) == problem["retry_after_seconds"] > 0
+    assert environ["wsgi.input"].tell() == 0
+    assert sent_away() - before == 1
+
+
+def test_place_is_given_back_whatever_happens(vega_tv, monkeypatch):
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(service, "sync", fails)
+
+    answer(request(vega_tv, orjson.dumps(vega_tv.body())))
+
+    assert load.used_fraction() == 0
 
 
 def test_bug_is_logged_and_told_without_its_details(vega_tv, monkeypatch, caplog):
