@@ -37,6 +37,10 @@ _ASSIGN_SCORES = 1 << 22
 # Rows summed at a time: few enough for the cache, and for one thread of the BLAS.
 _SUMMED_ROWS = 48
 
+#: Rows up to which the product is the quicker the other way round: twice to three
+#: times as quick up to 16, as quick from 64 on, with 4,096 centroids.
+_FEW_ROWS = 64
+
 # Rows rounded at a time, for the cache.
 _ROUNDED_ROWS = 256
 
@@ -127,6 +131,8 @@ class CodedCentroids:
         best = np.zeros(len(codes), dtype=np.float32)
         if len(self) == 0:
             return cells, best
+        if len(codes) <= _FEW_ROWS:
+            return self._nearest_to_few(codes)
         step = max(1, _ASSIGN_SCORES // len(self))
         for start in range(0, len(codes), step):
             scores = self.scores(codes[start : start + step])
@@ -134,6 +140,13 @@ class CodedCentroids:
             cells[start : start + step] = winners
             best[start : start + step] = scores[np.arange(len(scores)), winners]
         return cells, best
+
+    def _nearest_to_few(self, codes: Int8Array) -> tuple[Int64Array, Float32Array]:
+        """The same, the other way round: BLAS then copies the few, not the centroids."""
+        products = self._codes @ codes.T.astype(np.float32)  # (n_cells, n)
+        products *= self._inverse_norms[:, np.newaxis]
+        winners = products.argmax(axis=0)
+        return winners, products[winners, np.arange(len(codes))]
 
 
 def quantise(vectors: Float32Array) -> Int8Array:

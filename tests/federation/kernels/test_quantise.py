@@ -63,6 +63,18 @@ def test_rows_cut_differently_give_the_same_bits(rng):
         assert np.concatenate(parts).tobytes() == whole.tobytes()
 
 
+@pytest.mark.parametrize("count", [1, 2, 64, 65])
+def test_few_rows_go_where_many_do(rng, count):
+    coded = CodedCentroids(directions(rng, 300).astype(np.float32))
+    codes = quantise(directions(rng, 500).astype(np.float32))
+    cells, scores = coded.nearest(codes)
+
+    few_cells, few_scores = coded.nearest(codes[:count])
+
+    assert np.array_equal(few_cells, cells[:count])
+    assert few_scores.tobytes() == scores[:count].tobytes()
+
+
 def test_equal_centroids_go_to_the_lower_cell(rng):
     centre = directions(rng, 1).astype(np.float32)
     coded = CodedCentroids(np.repeat(centre, 5, axis=0))
