@@ -18,6 +18,7 @@ from pgvector.django import CosineDistance
 from patterns.models import Content, Item, Pattern
 from patterns.vectors import EMBEDDING_DIMENSIONS, as_matrix
 from shards.models import ShardTally
+from shards.raw_cursors import raw_cursor
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +39,19 @@ NO_TASTES = Tastes(
 )
 
 
-#: What answering some TVs needs: a look-up by the head of the key for each.
+#: What answering some TVs needs: a look-up by the head of the key for each. With
+#: ``raw_cursor``.
 TASTES = """
     SELECT device_id, halfvec_send(embedding), success_rate * sample_count, content_ids
     FROM patterns_pattern
-    WHERE device_id = ANY(%s::uuid[])
+    WHERE device_id = ANY($1::uuid[])
     ORDER BY device_id, pattern_id
 """
 
 
 def tastes_of(shard_alias: str, device_id: UUID) -> Tastes:
     """Read what answering a TV needs."""
-    with connections[shard_alias].cursor() as cursor:
+    with raw_cursor(shard_alias) as cursor:
         cursor.execute(TASTES, [[device_id]])
         return tastes_by_device(cursor.fetchall()).get(device_id, NO_TASTES)
 

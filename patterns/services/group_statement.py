@@ -6,6 +6,8 @@ Wishes are ``patterns.reckoning.Wish``; averaging takes the steps of
 
 from __future__ import annotations
 
+import re
+
 from patterns.delta import EMPTY_DIGEST
 from patterns.reckoning import SAMPLE_COUNT_MAX, Wish
 from patterns.services.group_columns import NONE
@@ -36,9 +38,7 @@ _FITS = "NOT (growth > 0 AND pattern_count + growth > %(patterns_limit)s)"
 
 _IS_UPDATE = f"wish IN ({Wish.UPDATE}, {Wish.UPDATE_AND_REMOVE})"
 
-#: Takes ``group_columns.parameters`` and ``statistics.group_parameters``; gives rows of
-#: ``groups.Outcome``.
-STATEMENT = f"""
+_NAMED = f"""
 WITH sent AS MATERIALIZED (
     SELECT
         device_id, local_version, NULLIF(base_version, {NONE}) AS base_version, digest,
@@ -210,3 +210,12 @@ SELECT
     pattern_count + CASE WHEN is_new THEN growth ELSE 0 END
 FROM decided
 """
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+#: Of ``group_columns.parameters``, ``statistics.group_parameters`` and the limits.
+PARAMETERS = tuple(dict.fromkeys(_PLACEHOLDER.findall(_NAMED)))
+
+#: Takes the ``PARAMETERS`` in their order, and gives rows of ``groups.Outcome``. With
+#: ``raw_cursor``.
+STATEMENT = _PLACEHOLDER.sub(lambda found: f"${PARAMETERS.index(found[1]) + 1}", _NAMED)

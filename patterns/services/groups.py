@@ -14,19 +14,19 @@ of statistics a group. Nothing scans.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connections
 
 from patterns.arrays import uuids
 from patterns.selectors import NO_TASTES, TASTES, Tastes, tastes_by_device
 from patterns.services.group_columns import Sync, parameters
-from patterns.services.group_statement import STATEMENT
+from patterns.services.group_statement import PARAMETERS, STATEMENT
 from shards import statistics
+from shards.raw_cursors import raw_cursor
 
 
 class Outcome(NamedTuple):
@@ -66,12 +66,13 @@ def write(
         "quality_threshold": settings.QUALITY_THRESHOLD,
         "patterns_limit": settings.PATTERNS_PER_DEVICE,
     }
+    values = [given[name] for name in PARAMETERS]
     behind = [sync.device_id for sync in syncs if sync.wants_tastes]
     if not behind:
-        with connections[shard_alias].cursor() as cursor:
-            cursor.execute(STATEMENT, given)
+        with raw_cursor(shard_alias) as cursor:
+            cursor.execute(STATEMENT, values)
             return {row[0]: Outcome(*row) for row in cursor.fetchall()}
-    rows, tastes = _write_and_read(shard_alias, given, behind)
+    rows, tastes = _write_and_read(shard_alias, values, behind)
     found = {
         **dict.fromkeys(behind, NO_TASTES),
         **tastes_by_device(tastes),
@@ -80,15 +81,13 @@ def write(
 
 
 def _write_and_read(
-    shard_alias: str, given: Mapping[str, Any], behind: Sequence[UUID]
+    shard_alias: str, values: Sequence[Any], behind: Sequence[UUID]
 ) -> tuple[list[Any], list[Any]]:
     """Send both statements before either is answered: one trip, one commit."""
-    connection = connections[shard_alias]
-    asked: Any = [uuids([each.bytes for each in behind])]
-    with connection.cursor() as writing, connection.cursor() as reading:
-        with connection.connection.pipeline():
-            writing.execute(STATEMENT, given)
-            reading.execute(TASTES, asked)
+    with raw_cursor(shard_alias) as writing, raw_cursor(shard_alias) as reading:
+        with writing.connection.pipeline():
+            writing.execute(STATEMENT, values)
+            reading.execute(TASTES, [uuids([each.bytes for each in behind])])
         return writing.fetchall(), reading.fetchall()
 
 
