@@ -130,6 +130,8 @@ class Client:
 
     def __post_init__(self) -> None:
         self._is_lost = False
+        #: What the server said last about when to come back.
+        self._pace_seconds = self.next_sync_seconds
         self._wires: dict[str, Wire] = {
             JSON: JsonWire(),
             PROTOBUF: ProtobufWire(self.dictionary),
@@ -255,6 +257,9 @@ class Client:
             )
         except GaveUp as exc:
             self._is_lost = not exc.is_answered
+            self.next_sync_seconds = _sensible(
+                self.backoff.next_sync_seconds(self._pace_seconds)
+            )
             raise
 
     def _ask_the_way(self) -> None:
@@ -272,7 +277,8 @@ class Client:
         if reply.resync and 0 <= reply.local_version < VERSION_MAX:
             self.outbox.start_over(server_version=reply.local_version)
         self._save()
-        self.next_sync_seconds = _sensible(reply.next_sync_seconds)
+        self._pace_seconds = _sensible(reply.next_sync_seconds)
+        self.next_sync_seconds = self._pace_seconds
         if reply.trouble is not None:
             self.on_trouble(reply.trouble)
         if reply.news is not None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from sync import pacing
 from sync.schema import operations, parts, problems
 from sync.schema.operations import Operations
 from sync.schema.parts import Schema
@@ -187,7 +188,9 @@ def _info() -> Schema:
                     "min": parts.whole("Seconds.", example=300),
                     "max": parts.whole("Seconds.", example=900),
                 },
-                description="How soon, and how late, TVs are asked to come back.",
+                description="How soon, and how late, TVs are asked to come back; "
+                f"later, up to {pacing.HORIZON_SECONDS}, only where more come than can "
+                "be answered.",
             ),
         }
     )

@@ -34,7 +34,7 @@ from shards.exceptions import (
     TokenOfAnotherDevice,
     UnknownShard,
 )
-from sync import exceptions, problems
+from sync import exceptions, pacing, problems
 from sync.schema import parts
 from sync.schema.parts import Schema
 
@@ -259,9 +259,11 @@ def _facts() -> dict[str, Schema]:
             example="patterns_per_sync",
         ),
         "retry_after_seconds": parts.whole(
-            "When to come back, in seconds; the header `Retry-After` too.",
+            "When to come back, in seconds; the header `Retry-After` too. 10 to 60, "
+            "and later, up to 7200, the more TVs are sent away.",
             example=42,
             at_least=1,
+            at_most=pacing.HORIZON_SECONDS,
         ),
         "local_version": parts.version(
             "The version that the server has stored for the TV.", example=123

@@ -17,7 +17,7 @@ from patterns.context import (
     TimeOfDay,
 )
 from shards.models import REGION_LENGTH
-from sync import load
+from sync import pacing
 from sync.answer import LINKED_CONTENTS_LIMIT, TRENDING_LIMIT
 from sync.embeddings import EmbeddingEncoding
 from sync.fields import NORM_MAX, NORM_MIN, SAMPLES_MAX, SECONDS_MAX
@@ -322,12 +322,13 @@ def _reply() -> Schema:
 
 
 def next_sync_seconds() -> Schema:
-    earliest, latest = load.NEXT_SYNC_SECONDS
+    earliest, latest = pacing.NEXT_SYNC_SECONDS
     return parts.whole(
-        "Come back in so many seconds: spread over the fleet, later under load.",
+        "Come back in so many seconds: spread over the fleet, later under load. Above "
+        f"{latest} only where more TVs come than can be answered.",
         example=571,
         at_least=earliest,
-        at_most=latest,
+        at_most=pacing.HORIZON_SECONDS,
     )
 
 

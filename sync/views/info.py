@@ -22,7 +22,7 @@ from patterns.vectors import EMBEDDING_DIMENSIONS
 from shards import reaching
 from shards.databases import CONTROL_ALIAS
 from shards.exceptions import ControlUnavailable
-from sync import encodings, fields, load, parsers, replies
+from sync import encodings, fields, pacing, parsers, replies
 from sync.embeddings import EmbeddingEncoding
 from sync.protobuf import counting
 from sync.renderers import JsonRenderer, ProtobufRenderer, dumps
@@ -40,7 +40,7 @@ class InfoViewSet(DoorViewSet):
 
 
 def _info() -> dict[str, Any]:
-    earliest, latest = load.NEXT_SYNC_SECONDS
+    earliest, latest = pacing.NEXT_SYNC_SECONDS
     return {
         "name": "Constellation",
         "version": VERSION,

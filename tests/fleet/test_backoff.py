@@ -44,6 +44,22 @@ def test_asked_wait_is_never_undercut_and_is_spread():
     assert 124 < max(found) <= 125
 
 
+def test_a_long_asked_wait_is_spread_by_half_a_minute():
+    found = waits(failures=1, retry_after="3600")
+
+    assert 3600 <= min(found) < 3600.5
+    assert 3629 < max(found) <= 3630
+
+
+def test_those_that_gave_up_come_back_at_their_pace_and_not_together():
+    backoff = Backoff(rng=Random(0))
+
+    found = [backoff.next_sync_seconds(600) for _ in range(2_000)]
+
+    assert 600 <= min(found) < 606
+    assert 1194 < max(found) <= 1200
+
+
 def test_short_asked_wait_is_spread_as_well():
     found = waits(failures=1, retry_after="0")
 

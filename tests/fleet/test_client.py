@@ -76,6 +76,22 @@ def test_giving_up_says_why_and_keeps_the_delta(vega, tv):
     assert tv.outbox.pending is not None
 
 
+def test_a_tv_that_gave_up_comes_back_at_its_pace_or_later(vega, tv):
+    tv.sync([])
+    paces = []
+
+    for _ in range(20):
+        # One of them meets a TV that asks whether its shard has moved.
+        vega.faults[:] = [LOST_REQUEST] * 5
+        with pytest.raises(GaveUp):
+            tv.sync([pattern(1)])
+        paces.append(tv.next_sync_seconds / vega.next_sync_seconds)
+
+    assert min(paces) >= 1
+    assert max(paces) <= 2
+    assert len(set(paces)) == 20
+
+
 def test_no_server_at_all_is_given_up_by_name(tv):
     tv.server = "http://127.0.0.1:1"
 

@@ -83,6 +83,8 @@ export class Client {
     /** After a refusal, a delta is written in the plainest form until one is taken. */
     this.isPlain = false;
     this.nextSyncSeconds = DEFAULT_NEXT_SYNC_SECONDS;
+    /** What the server said last about when to come back. */
+    this.paceSeconds = DEFAULT_NEXT_SYNC_SECONDS;
     /** After nobody answered: the shard may have moved, and only enrolling tells. */
     this.isLost = false;
   }
@@ -226,7 +228,8 @@ export class Client {
     if (reply.resync) this.outbox.startOver(version);
     await this.save();
     const wait = reply.nextSyncSeconds || DEFAULT_NEXT_SYNC_SECONDS;
-    this.nextSyncSeconds = Math.min(wait, LONGEST_NEXT_SYNC_SECONDS);
+    this.paceSeconds = Math.min(wait, LONGEST_NEXT_SYNC_SECONDS);
+    this.nextSyncSeconds = this.paceSeconds;
     return {
       accepted: { stored, filtered, updated, removed },
       ...this.hear(reply.globalNews),
@@ -287,6 +290,7 @@ export class Client {
       const reason = answer ? new Refused(answer) : why;
       if (failures >= attempts) {
         this.isLost = !answer;
+        this.nextSyncSeconds = this.backoff.nextSyncSeconds(this.paceSeconds);
         throw new GaveUp(`after ${failures} attempts: ${reason.message}`, reason.code);
       }
       const retryAfter = answer ? answer.retryAfter || null : null;

@@ -109,6 +109,15 @@ test("a server that says when is not asked earlier", async () => {
   assert.deepEqual(pauses, [150]);
 });
 
+test("a TV that gave up comes back at its pace, or later", async () => {
+  await client.sync([]);
+  answers.push("hangs up", "hangs up", "hangs up", "hangs up");
+
+  await assert.rejects(client.sync([pattern()]), GaveUp);
+
+  assert.equal(client.nextSyncSeconds, 2 * client.paceSeconds);
+});
+
 test("patience ends, and what is owed stays owed", async () => {
   answers.push("hangs up", "hangs up", "hangs up", "hangs up");
 
