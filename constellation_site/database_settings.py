@@ -9,8 +9,15 @@ from django.core.exceptions import ImproperlyConfigured
 
 from constellation_site import embedded, environment
 
-#: A shard that doesn't answer must not hold a TV's request for longer than this.
-CONNECT_TIMEOUT_SECONDS = 5
+#: A database that can't be reached must not hold a TV's request for longer than
+#: seconds: to connect, and on a connection whose other end is gone without a word.
+UNREACHABLE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
 
 #: Times that a connection has seen a statement before it prepares it.
 PREPARE_AFTER = 5
@@ -80,7 +87,8 @@ def _entry(name: str, url: str) -> dict[str, Any]:
     entry["CONN_MAX_AGE"] = None  # as many connections as request threads
     entry["CONN_HEALTH_CHECKS"] = True  # a restarted database costs no sync
     options = entry.setdefault("OPTIONS", {})
-    options.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    for option, value in UNREACHABLE.items():
+        options.setdefault(option, value)
     # Parameters travel apart from the statement: vectors as they are, not as SQL.
     options["server_side_binding"] = True
     # What is asked again and again is parsed and planned once a connection.

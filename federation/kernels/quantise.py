@@ -142,7 +142,7 @@ class CodedCentroids:
         return cells, best
 
     def _nearest_to_few(self, codes: Int8Array) -> tuple[Int64Array, Float32Array]:
-        """The same, the other way round: BLAS then copies the few, not the centroids."""
+        """The same the other way round: BLAS then copies the few, not the centroids."""
         products = self._codes @ codes.T.astype(np.float32)  # (n_cells, n)
         products *= self._inverse_norms[:, np.newaxis]
         winners = products.argmax(axis=0)

@@ -33,7 +33,7 @@ GROUP_IDS = 512
 QUEUE_SYNCS = 1024
 
 #: How long a sync waits to be taken into a group.
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 2.0
 
 
 class GroupCommit:
