@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.installation import InstallationError
-from benchmarks.sync import report
+from benchmarks.sync import herd, report
 from benchmarks.sync.contenders import open_contenders
 from benchmarks.sync.filling import NoRoom
 from benchmarks.sync.generator import GeneratorError
@@ -92,6 +92,10 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             }
             if not options.quick:
                 found |= _at_length(bench, found)
+    if not options.quick:
+        progress.say("the herd")
+        capacity = round(found["syncs_per_second"])
+        found |= herd.measured(tvs=found["devices"], capacity=capacity)
     return found
 
 
