@@ -8,7 +8,6 @@ much to do spends next to nothing on what it can't do.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from django.conf import settings
 
 from sync.exceptions import Overloaded
+from sync.pacing import Pacing
 
 #: Share of a process's threads that no sync takes: they send away what is too much,
 #: and answer probes and operators.
@@ -27,12 +27,7 @@ SPARE_THREADS = 2
 #: How long a burst may last. Also, how long a sync waits for a place at most.
 PATIENCE_SECONDS = 0.25
 
-#: A TV comes back within this time; an idle process uses the first half, a busy one
-#: the second.
-NEXT_SYNC_SECONDS = (300, 900)
-
-#: Spread, so that those who were sent away don't come back together.
-RETRY_AFTER_SECONDS = (10, 60)
+pacing = Pacing()
 
 _lock = threading.Lock()
 _in_flight = 0
@@ -100,8 +95,8 @@ def overloaded() -> Overloaded:
 
 
 def retry_after_seconds() -> int:
-    """Choose when one that is sent away comes back."""
-    return random.randint(*RETRY_AFTER_SECONDS)
+    """Choose when one that is sent away comes back: later the more there are."""
+    return pacing.retry_after_seconds()
 
 
 def used_fraction() -> float:
@@ -111,10 +106,7 @@ def used_fraction() -> float:
 
 def next_sync_seconds() -> int:
     """Choose when a TV comes back: spread, and later the busier the process is."""
-    earliest, latest = NEXT_SYNC_SECONDS
-    half = (latest - earliest) / 2
-    start = earliest + half * used_fraction()
-    return round(random.uniform(start, start + half))
+    return pacing.next_sync_seconds(used_fraction())
 
 
 def _patience_left() -> float:

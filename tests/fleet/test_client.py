@@ -82,7 +82,8 @@ def test_a_tv_that_gave_up_comes_back_at_its_pace_or_later(vega, tv):
 
     for _ in range(20):
         # One of them meets a TV that asks whether its shard has moved.
-        vega.faults[:] = [LOST_REQUEST] * 5
+        vega.faults.clear()
+        vega.faults.extend([LOST_REQUEST] * 5)
         with pytest.raises(GaveUp):
             tv.sync([pattern(1)])
         paces.append(tv.next_sync_seconds / vega.next_sync_seconds)
