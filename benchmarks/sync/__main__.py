@@ -105,7 +105,7 @@ def _at_length(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
         **bench.at_hourly_load(),
         **bench.growth(capacity),
         **bench.with_news(capacity),
-        **bench.overloaded(capacity, found["p99_ms_at_capacity"]),
+        **bench.overloaded(capacity),
         **bench.stats(),
         **bench.similar(),
     }

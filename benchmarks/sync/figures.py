@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.sync.generator import OK, SENT_AWAY, Load
@@ -76,6 +76,22 @@ def of_load(load: Load) -> Figures:
         "answers": load.counts(),
         "failed": sum(n for s, n in load.counts().items() if s not in (OK, SENT_AWAY)),
     }
+
+
+def of_overload(turns: Sequence[Mapping[int, Load]]) -> Figures:
+    """Runs at multiples of capacity; those of 1 are full load, in a closed loop."""
+    found: Figures = {}
+    for factor in set(turns[0]) - {1}:
+        found |= {
+            f"goodput_at_{factor}x": median(
+                turn[factor].per_second / turn[1].per_second for turn in turns
+            ),
+            f"accepted_p99_at_{factor}x": median(
+                turn[factor].latency_ms(99) / turn[1].latency_ms(99) for turn in turns
+            ),
+            f"at_{factor}x": [of_load(turn[factor]) for turn in turns],
+        }
+    return found
 
 
 def generator_us(load: Load) -> float:

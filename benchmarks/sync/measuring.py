@@ -93,22 +93,15 @@ class Bench:
             "at_1111": [figures.of_load(load) for load in loads],
         }
 
-    def overloaded(self, capacity: float, full_load_p99_ms: float) -> Figures:
-        """Twice and ten times what can be done."""
-        found: Figures = {}
-        for factor in OVERLOADS:
-            loads = [
-                self._open(factor * capacity, turn)
-                for turn in range(self._plan.repeats)
-            ]
-            p99_ms = figures.median(load.latency_ms(99) for load in loads)
-            goodput = figures.median(load.per_second for load in loads) / capacity
-            found |= {
-                f"goodput_at_{factor}x": goodput,
-                f"accepted_p99_at_{factor}x": p99_ms / full_load_p99_ms,
-                f"at_{factor}x": [figures.of_load(load) for load in loads],
-            }
-        return found
+    def overloaded(self, rate: float) -> Figures:
+        """Twice and ten times what can be done, which is measured anew each time."""
+        repeats, product = self._plan.repeats, self._contenders.product
+        turns: list[dict[int, Load]] = []
+        for turn, calls in enumerate(self._cut(self._full, rate * SPARE, repeats)):
+            full = self._closed(product, self._full, calls)
+            at = {f: self._open(f * full.per_second, turn) for f in OVERLOADS}
+            turns.append({1: full, **at})
+        return figures.of_overload(turns)
 
     def growth(self, rate: float) -> Figures:
         """The full shard and the small one by turns."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from benchmarks.sync import figures, report
+from benchmarks.sync.generator import OK, SENT_AWAY, Load
 
 TURN = {
     "pgbench": 4_000.0,
@@ -20,6 +23,24 @@ TURN = {
 SLOWER = {**TURN, "pgbench": 2_000.0, "syncs_per_second": 1_800.0, "rss_mib": [150.0]}
 
 
+def a_load(*, served: int, latency: float) -> Load:
+    """A thousand requests in a second; those who aren't served are sent away."""
+    statuses = np.full(1_000, SENT_AWAY)
+    statuses[:served] = OK
+    return Load(
+        requests=np.arange(1_000),
+        statuses=statuses,
+        latencies=np.full(1_000, latency),
+        delays=np.zeros(1_000),
+        ends=np.full(1_000, 0.5),
+        sizes=np.zeros(1_000, dtype=np.int64),
+        seconds=1.0,
+        offered=1_000,
+        cpu_seconds=0.1,
+        connections=10,
+    )
+
+
 def test_ratios_are_of_figures_of_the_same_turn():
     found = figures.of_turns([dict(TURN), dict(TURN), dict(SLOWER)])
 
@@ -30,6 +51,16 @@ def test_ratios_are_of_figures_of_the_same_turn():
     assert found["ratio_pgbench_limit"] == 1
     assert found["rss_mib_per_process"] == 200
     assert found["cpu_us_per_sync"] == {"python": 500, "postgresql": 200}
+
+
+def test_overload_is_held_against_full_load_of_the_same_turn():
+    full, twice = a_load(served=1_000, latency=0.1), a_load(served=950, latency=0.15)
+
+    found = figures.of_overload([{1: full, 2: twice}])
+
+    assert found["goodput_at_2x"] == 0.95
+    assert round(found["accepted_p99_at_2x"], 6) == 1.5
+    assert found["at_2x"][0]["answers"] == {OK: 950, SENT_AWAY: 50}
 
 
 def test_what_was_not_measured_misses_no_limit():
