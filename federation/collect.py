@@ -7,8 +7,8 @@ and passes what they return to ``federation.merge``.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,8 @@ import numpy as np
 from django.db import connections, transaction
 from django.db.models import Sum
 from psycopg import sql
-from psycopg.abc import Buffer
 
-from federation.copying import Columns, parcels
+from federation.copying import Columns, Rows, joined, parcels
 from federation.kernels import (
     CONTENTS_PER_TV,
     EMBEDDING_DIMENSIONS,
@@ -40,7 +39,8 @@ from federation.kernels import (
 )
 from federation.kernels.clipping import clip
 from federation.quarantined import NOTHING, Quarantined
-from patterns.vectors import widened
+from federation.texts import TextTable
+from patterns.raw_vectors import halfvecs, has_raw_vectors
 from shards.models import ShardTally
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ SNAPSHOT = """
 # no say. Columns of a fixed size come first, see ``federation.copying``.
 _PATTERNS = """
     COPY (
-        SELECT pattern.device_id, pattern.pattern_id, pattern.embedding,
+        SELECT pattern.device_id, pattern.pattern_id, {embedding},
             pattern.success_rate, pattern.sample_count,
             pattern.time_of_day, pattern.day_of_week, pattern.content_type,
             {is_fresh}, device.batch_id,
@@ -200,25 +200,46 @@ def blocks(
     quarantined: Quarantined = NOTHING,
 ) -> Generator[PatternBlock, None, None]:
     """Stream a shard's quality patterns in one snapshot, whole TVs at a time."""
-    statement = patterns_statement(min_quality, fresh_since, quarantined)
     with transaction.atomic(using=shard_alias):
         cursor = connections[shard_alias].cursor()
         cursor.execute(SNAPSHOT)
-        waiting: list[Buffer] = []
-        for parcel in parcels(cursor, statement):
-            waiting += parcel
-            while end := _first_tv_from(block_rows, waiting):
-                yield _block(waiting[:end])
-                del waiting[:end]
-        if waiting:
-            yield _block(waiting)
+        statement = patterns_statement(
+            min_quality, fresh_since, quarantined, is_raw=has_raw_vectors(cursor)
+        )
+        texts = _Texts()
+        for rows in _whole_tvs(parcels(cursor, statement), block_rows):
+            yield _block(rows, texts)
+
+
+def _whole_tvs(read: Iterable[Rows], block_rows: int) -> Iterator[Rows]:
+    """Rows by so many, and those that are left of the last TV."""
+    waiting: list[Rows] = []
+    count = 0
+    for parcel in read:
+        waiting.append(parcel)
+        count += len(parcel)
+        if count <= block_rows:
+            continue
+        rows = joined(waiting)
+        while end := _first_tv_from(block_rows, rows):
+            yield rows.part(slice(end))
+            rows = rows.part(slice(end, None))
+        waiting, count = [rows], len(rows)
+    if waiting:
+        yield joined(waiting)
 
 
 def patterns_statement(
-    min_quality: float, fresh_since: datetime | None, quarantined: Quarantined
+    min_quality: float,
+    fresh_since: datetime | None,
+    quarantined: Quarantined,
+    *,
+    is_raw: bool,
 ) -> sql.Composable:
-    """The ``COPY`` that both readings are made with."""
+    """The ``COPY`` that both readings are made with; vectors raw where they can be."""
+    vector = "pattern.embedding::bytea" if is_raw else "pattern.embedding"
     return sql.SQL(_PATTERNS).format(
+        embedding=sql.SQL(vector),
         min_quality=sql.Literal(min_quality),
         is_fresh=sql.SQL("true")
         if fresh_since is None
@@ -244,22 +265,29 @@ def _tallied(shard_alias: str, field: str) -> int:
     return max(0, total)  # a column of the round's row can't be negative
 
 
-def _first_tv_from(row: int, rows: Sequence[Buffer]) -> int | None:
+def _first_tv_from(row: int, rows: Rows) -> int | None:
     """Where the first TV begins from a row on, but for the first of all."""
-    for place in range(max(row, 1), len(rows)):
-        if rows[place][_DEVICE_ID] != rows[place - 1][_DEVICE_ID]:
-            return place
-    return None
+    before = max(row, 1) - 1
+    devices = rows.part(slice(before, None)).taken_by(_DEVICE_ID)
+    ends = np.flatnonzero(devices[1:] != devices[:-1])
+    return before + 1 + int(ends[0]) if len(ends) else None
 
 
-def _block(rows: Sequence[Buffer]) -> PatternBlock:
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of a reading, numbered over all its blocks."""
+
+    regions: TextTable = field(default_factory=TextTable)
+    genres: TextTable = field(default_factory=TextTable)
+    content_ids: TextTable = field(default_factory=TextTable)
+
+
+def _block(rows: Rows, texts: _Texts) -> PatternBlock:
     columns = Columns(rows)
     fixed = columns.fixed(_FIXED_COLUMNS)
-    regions, genres, content_ids = (
-        columns.texts(),
-        columns.text_lists(),
-        columns.text_lists(),
-    )
+    regions = columns.texts(texts.regions)
+    genres = columns.text_lists(texts.genres)
+    content_ids = columns.text_lists(texts.content_ids)
     columns.end()
     keys = np.concatenate([fixed["device_id"], fixed["pattern_id"]], axis=1)
     is_first = np.ones(len(rows), dtype=np.bool_)
@@ -267,7 +295,7 @@ def _block(rows: Sequence[Buffer]) -> PatternBlock:
     return PatternBlock(
         pattern_keys=keys.astype(np.uint64),
         device_index=np.cumsum(is_first) - 1,
-        embeddings=widened(fixed["embedding"][:, 2:]),
+        embeddings=halfvecs(fixed["embedding"]),
         success_rate=fixed["success_rate"].astype(np.float32),
         sample_count=fixed["sample_count"].astype(np.int64),
         time_of_day=fixed["time_of_day"].astype(np.int8),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, Queue
 from threading import Event, Thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -17,28 +19,80 @@ from django.db.backends.utils import CursorWrapper
 from numpy.typing import NDArray
 from psycopg import Copy, sql
 from psycopg.abc import Buffer
+from psycopg.errors import error_from_result
+from psycopg.pq.abc import PGconn
 
 from federation.kernels.names import NameLists
-from federation.kernels.sampling import hash_keys
+from federation.texts import WORD, Places, TextTable, Words, masks
 
-Places = NDArray[np.int64]
-Words = NDArray[np.uint64]
+#: Rows that go from thread to thread together, as many as a cache holds, and how many
+#: such parcels may wait.
+PARCEL_ROWS = 250
+PARCELS_AHEAD = 80
 
-#: Rows that go from thread to thread together, and how many such parcels may wait.
-PARCEL_ROWS = 1_000
-PARCELS_AHEAD = 20
+# When a row has come, more are waited for a little: else the system would wake the
+# reader for each ten, which takes longer than reading them.
+_PAUSE_SECONDS = 0.0002
 
 # Signature, flags, length of an extension that no server sends.
 _HEADER_BYTES = 19
 _COUNT_BYTES = 2  # before a row's columns, and all there is at the end
-_WORD = 8
 
 # Size of an array's header with its one dimension; without any, it is 12.
 _ARRAY_HEADER_BYTES = 20
 
 
+_NOWHERE = np.zeros(0, dtype=np.int64)
+
+
 class UnexpectedRow(Exception):
     """A row doesn't look as its reader was told."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they were sent, side by side. Behind the last there may be others."""
+
+    data: bytes
+    #: Where each begins and ends in the data. (n,) each
+    starts: Places
+    ends: Places
+
+    @classmethod
+    def of(cls, rows: Sequence[Buffer]) -> Rows:
+        """Put rows side by side."""
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        ends = np.cumsum(lengths)
+        return cls(b"".join(rows), ends - lengths, ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def part(self, rows: slice) -> Rows:
+        """Some of them, of the same data."""
+        return Rows(self.data, self.starts[rows], self.ends[rows])
+
+    def taken_by(self, column: slice) -> NDArray[np.void]:
+        """The bytes that each row has in one place."""
+        width = column.stop - column.start
+        return _values(
+            self.data, self.starts + column.start, np.dtype((np.void, width))
+        )
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """All rows of some parts, in their order."""
+    parts = [part for part in parts if len(part)]
+    pieces = [memoryview(part.data)[part.starts[0] : part.ends[-1]] for part in parts]
+    starts, ends = (
+        np.concatenate([getattr(part, name) for part in parts] or [_NOWHERE])
+        for name in ("starts", "ends")
+    )
+    lengths = ends - starts
+    ends = np.cumsum(lengths)
+    # So that a text at the end can be read as if it were as long as any other.
+    padding = bytes(int(lengths.max(initial=0)) + WORD)
+    return Rows(b"".join([*pieces, padding]), ends - lengths, ends)
 
 
 class _Stopped(Exception):
@@ -47,19 +101,20 @@ class _Stopped(Exception):
 
 def parcels(
     cursor: CursorWrapper, statement: sql.Composable
-) -> Generator[list[Buffer], None, None]:
+) -> Generator[Rows, None, None]:
     """Stream rows as they come, read ahead by a thread of its own.
 
     The server is never kept waiting while the caller computes. Nobody else may use the
     connection until the generator is closed.
     """
-    ahead: Queue[list[Buffer] | BaseException | None] = Queue(PARCELS_AHEAD)
+    ahead: Queue[Rows | BaseException | None] = Queue(PARCELS_AHEAD)
     is_stopped = Event()
 
     def put(parcel: list[Buffer]) -> None:
         if is_stopped.is_set():
             raise _Stopped
-        ahead.put(parcel)
+        if parcel:
+            ahead.put(Rows.of(parcel))
 
     def read() -> None:
         last: BaseException | None = None
@@ -75,7 +130,7 @@ def parcels(
     reader = Thread(target=read, name="copy", daemon=True)
     reader.start()
     try:
-        while isinstance(parcel := ahead.get(), list):
+        while isinstance(parcel := ahead.get(), Rows):
             yield parcel
         if parcel is not None:
             raise parcel
@@ -92,8 +147,10 @@ def _read(copy: Copy, put: Callable[[list[Buffer]], None]) -> None:
     header = copy.read()
     if len(header) > _HEADER_BYTES + _COUNT_BYTES:  # with the first row, or the end
         parcel.append(header[_HEADER_BYTES:])
-    for row in copy:
+    while row := copy.read():
         parcel.append(row)
+        if len(row) > _COUNT_BYTES:
+            _drain(copy.connection.pgconn, parcel)
         if len(parcel) > PARCEL_ROWS:
             put(parcel[:-1])  # the last one may be the end
             del parcel[:-1]
@@ -102,22 +159,38 @@ def _read(copy: Copy, put: Callable[[list[Buffer]], None]) -> None:
     put(parcel)
 
 
+def _drain(connection: PGconn, parcel: list[Buffer]) -> None:
+    """Take all rows that have come in a moment, and the end."""
+    sleep(_PAUSE_SECONDS)
+    # While a row is left, so that libpq makes room for more than it had.
+    connection.consume_input()
+    take = connection.get_copy_data
+    size, row = take(1)
+    while size > _COUNT_BYTES:
+        parcel.append(row)
+        size, row = take(1)
+    if size > 0:
+        parcel.append(row)
+    elif size < 0:  # an error instead of the end
+        results = []
+        while result := connection.get_result():
+            results.append(result)
+        raise error_from_result(results[0])
+
+
 class Columns:
     """Some rows, from which columns are taken in their order.
 
     Parameters
     ----------
-    rows : sequence of bytes
-        As :func:`parcels` gives them. No value in them is null.
+    rows : Rows
+        From :func:`joined`. No value in them is null.
     """
 
-    def __init__(self, rows: Sequence[Buffer]) -> None:
-        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-        self._ends = np.cumsum(lengths)
-        self._places = self._ends - lengths + _COUNT_BYTES
-        # So that a text at the end can be read as if it were as long as any other.
-        padding = bytes(int(lengths.max(initial=0)) + _WORD)
-        self._bytes = b"".join([*rows, padding])
+    def __init__(self, rows: Rows) -> None:
+        self._data = rows.data
+        self._places = rows.starts + _COUNT_BYTES
+        self._ends = rows.ends
 
     def fixed(self, columns: dict[str, str]) -> NDArray[np.void]:
         """Take all columns of a fixed size, which come first.
@@ -142,15 +215,15 @@ class Columns:
         self._places = self._places + rows.dtype.itemsize
         return rows
 
-    def texts(self) -> NameLists:
+    def texts(self, table: TextTable) -> NameLists:
         """Take a column of texts, each as a list of one."""
         sizes = self._sizes(self._places)
         starts = self._places + 4
         self._places = starts + sizes
         bounds = np.arange(len(starts) + 1, dtype=np.int64)
-        return self._named(starts, sizes, bounds)
+        return self._named(starts, sizes, bounds, table)
 
-    def text_lists(self) -> NameLists:
+    def text_lists(self, table: TextTable) -> NameLists:
         """Take a column of arrays of texts, of one dimension at most."""
         end = self._places + 4 + self._sizes(self._places)
         begun = self._places + 4
@@ -171,27 +244,27 @@ class Columns:
         if np.any((place != end) & ~is_empty):
             raise UnexpectedRow("A column isn't an array of texts.")
         self._places = end
-        return self._named(starts, sizes, bounds)
+        return self._named(starts, sizes, bounds, table)
 
     def end(self) -> None:
         """Make sure that nothing is left over."""
         if np.any(self._places != self._ends):
             raise UnexpectedRow("Rows have more or less columns than were taken.")
 
-    def _named(self, starts: Places, sizes: Places, bounds: Places) -> NameLists:
+    def _named(
+        self, starts: Places, sizes: Places, bounds: Places, table: TextTable
+    ) -> NameLists:
         if np.any(sizes < 0):
             raise UnexpectedRow("A text is null.")
-        words = self._words(starts, sizes)
-        first, numbers = _distinct(words)
-        names = _decoded(words[first], sizes[first])
-        return NameLists(names=names, numbers=numbers, bounds=bounds)
+        numbers = table.numbers(self._words(starts, sizes), sizes)
+        return NameLists(names=table.names, numbers=numbers, bounds=bounds)
 
     def _words(self, starts: Places, sizes: Places) -> Words:
         """Texts side by side; a text has no zeros, so what fills it up is no text."""
-        width = -(-int(sizes.max(initial=1)) // _WORD) * _WORD
+        width = -(-int(sizes.max(initial=1)) // WORD) * WORD
         texts = self._at(starts, np.dtype((np.void, width)))
         words = texts.view(np.uint64).reshape(len(starts), -1)
-        words &= _masks(width)[sizes]
+        words &= masks(width)[sizes]
         return words
 
     def _sizes(self, places: Places) -> Places:
@@ -199,44 +272,12 @@ class Columns:
 
     def _at(self, places: Places, kind: np.dtype[Any]) -> NDArray[Any]:
         """Values of one type that begin at any places."""
-        count = max(0, len(self._bytes) - kind.itemsize + 1)
-        # Without fields numpy copies a value as one piece.
-        whole = np.dtype((np.void, kind.itemsize))
-        every = np.ndarray((count,), whole, self._bytes, strides=(1,))
-        return every[places].view(kind)
+        return _values(self._data, places, kind)
 
 
-def _masks(width: int) -> Words:
-    """Words that keep the first n bytes of ``width``, for each n."""
-    is_kept = np.arange(width) < np.arange(width + 1)[:, np.newaxis]
-    return (is_kept * np.uint8(0xFF)).astype(np.uint8).view(np.uint64)
-
-
-def _distinct(words: Words) -> tuple[Places, Places]:
-    """Where each distinct text is first, and the number of each text."""
-    hashes = hash_keys(words, seed=0)
-    order = np.argsort(hashes)
-    is_new = _is_new(hashes[order, np.newaxis])
-    if np.any(is_new != _is_new(words[order])):
-        # Two texts share a hash: somebody looked for such.
-        order = np.lexsort(words.T)
-        is_new = _is_new(words[order])
-    numbers = np.empty(len(order), dtype=np.int64)
-    numbers[order] = np.cumsum(is_new) - 1
-    return order[is_new], numbers
-
-
-def _is_new(rows: Words) -> NDArray[np.bool_]:
-    """Which rows differ from the one before."""
-    is_new = np.ones(len(rows), dtype=np.bool_)
-    is_new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-    return is_new
-
-
-def _decoded(words: Words, sizes: Places) -> list[str]:
-    """All texts at once, cut apart where they are strings."""
-    width = words.shape[1] * _WORD
-    padded = np.zeros((len(words), width + 1), dtype=np.uint8)
-    padded[:, :width] = words.view(np.uint8)
-    is_kept = np.arange(width + 1) <= sizes[:, np.newaxis]
-    return padded[is_kept].tobytes().decode().split("\0")[:-1]
+def _values(data: bytes, places: Places, kind: np.dtype[Any]) -> NDArray[Any]:
+    count = max(0, len(data) - kind.itemsize + 1)
+    # Without fields numpy copies a value as one piece.
+    whole = np.dtype((np.void, kind.itemsize))
+    every = np.ndarray((count,), whole, data, strides=(1,))
+    return every[places].view(kind)

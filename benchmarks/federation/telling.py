@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.federation.filling import CONTENTS, CONTENTS_PER_TASTE, TITLE
 from federation import collect
 from federation.kernels import PatternBlock, sums
-from federation.kernels.names import NameLists
+from federation.kernels.names import NameLists, OfNames
 
 _TASTES = {TITLE % number: number // CONTENTS_PER_TASTE for number in range(CONTENTS)}
 
@@ -55,5 +55,9 @@ def told_cells() -> Iterator[None]:
 def tastes(block: PatternBlock) -> NDArray[np.int64]:
     """The taste of each pattern, from the content that it names first."""
     named = NameLists.of(block.content_ids)
-    tastes = np.array([*map(_TASTES.__getitem__, named.names)], dtype=np.int64)
-    return tastes[named.numbers[named.bounds[:-1]]]
+    return _tastes_of(named.names)[named.numbers[named.bounds[:-1]]]
+
+
+_tastes_of = OfNames(
+    lambda names: np.array([*map(_TASTES.__getitem__, names)], dtype=np.int64)
+)

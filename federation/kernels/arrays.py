@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -74,27 +72,26 @@ def distinct(values: Int64Array) -> Int64Array:
     ndarray of shape (n_distinct,), int64
         Sorted.
     """
-    ordered = np.sort(values)
+    # By merging: mostly, values come TV by TV.
+    ordered = np.sort(values, kind="stable")
     return ordered[group_starts(ordered)]
 
 
-def flatten(lists: Sequence[Sequence[str]]) -> tuple[Int64Array, Iterable[str], int]:
-    """Turn a list of short lists into rows and values.
+def distinct_pairs(
+    firsts: Int64Array, seconds: Int64Array
+) -> tuple[Int64Array, Int64Array]:
+    """Each pair once, in order; sorts one number a pair.
 
     Parameters
     ----------
-    lists : sequence of sequences of str
-        One short list a row.
+    firsts, seconds : ndarrays of shape (n,), int64
+        At least 0; the bits of the largest of both are 63 at most together.
 
     Returns
     -------
-    rows : ndarray of shape (n_values,), int64
-        The row each value came from, non-decreasing.
-    values : iterable of str
-        The values, row after row. It can be walked once.
-    n_values : int
-        How many there are.
+    firsts, seconds : ndarrays of shape (n_distinct,), int64
+        Sorted by both.
     """
-    lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
-    rows = np.repeat(np.arange(len(lists), dtype=np.int64), lengths)
-    return rows, chain.from_iterable(lists), len(rows)
+    bits = int(seconds.max(initial=0)).bit_length()
+    pairs = distinct(firsts << bits | seconds)
+    return pairs >> bits, pairs & ((1 << bits) - 1)

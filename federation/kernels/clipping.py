@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .arrays import Float32Array, Int64Array, flatten, group_starts
+from .arrays import Float32Array, Int64Array, group_starts
 from .blocks import PatternBlock
-from .items import Vocabulary, choose_per_device
+from .items import choose_per_device
+from .names import NameLists
 from .quantise import pattern_weights
 from .sampling import hash_text
 
@@ -92,19 +93,15 @@ def _chosen(
     block: PatternBlock, lists: Sequence[Sequence[str]], limit: int, seed: int
 ) -> list[list[str]]:
     """Distinct names of each TV, each in the first of its rows that has it."""
-    rows, names, count = flatten(lists)
-    vocabulary = Vocabulary(lambda _: True)
-    numbers = vocabulary.numbers(names, count=count)
-    rows, numbers = _first_of_each(block.device_index, rows, numbers)
-    hashes = np.array(
-        [hash_text(name, seed=seed) for name in vocabulary.names], dtype=np.uint64
-    )
+    named = NameLists.of(lists)
+    rows, numbers = _first_of_each(block.device_index, named.rows(), named.numbers)
+    hashes = np.array([hash_text(name, seed=seed) for name in named.names], np.uint64)
     kept = choose_per_device(
         block, block.device_index[rows], hashes[numbers], limit=limit, seed=seed
     )
     chosen: list[list[str]] = [[] for _ in range(len(block))]
     for place in np.sort(kept).tolist():
-        chosen[rows[place]].append(vocabulary.names[numbers[place]])
+        chosen[rows[place]].append(named.names[numbers[place]])
     return chosen
 
 

@@ -7,8 +7,9 @@ ever counted by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from .arrays import (
     Int64Array,
     UInt8Array,
     UInt64Array,
+    distinct_pairs,
     group_starts,
 )
 from .blocks import PatternBlock, device_keys
 from .errors import KernelInputError
-from .names import NameLists
+from .names import NameLists, OfNames
 from .sampling import hash_keys, hash_text
 
 GENRE_PREFIX = "genre:"
@@ -76,22 +78,20 @@ class Vocabulary(dict[str, int]):
         self._refused.append(name)
         self[name] = -1
 
-    def numbers(self, names: Iterable[str], *, count: int) -> Int64Array:
+    def numbers(self, names: Sequence[str]) -> Int64Array:
         """Look names up.
 
         Parameters
         ----------
-        names : iterable of str
-            ``count`` names.
-        count : int
-            How many there are.
+        names : sequence of str
+            Any names.
 
         Returns
         -------
-        ndarray of shape (count,), int64
+        ndarray of shape (n_names,), int64
             Their numbers; -1 for refused names.
         """
-        return np.fromiter(map(self.__getitem__, names), dtype=np.int64, count=count)
+        return np.fromiter(map(self.__getitem__, names), np.int64, len(names))
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,10 @@ class ItemCounter:
     def __init__(self, *, seed: int, contents_per_tv: int = CONTENTS_PER_TV) -> None:
         self._seed = seed
         self._contents_per_tv = contents_per_tv
-        self._hashes: dict[str, int] = {}
+        self._content_hashes = OfNames(partial(hash_texts, seed=seed))
+        self._genre_hashes = OfNames(
+            partial(hash_texts, seed=seed, prefix=GENRE_PREFIX)
+        )
         self._buckets = np.zeros(_N_BUCKETS, dtype=np.int64)
         self._n_content_pairs = 0
 
@@ -233,8 +236,10 @@ class ItemCounter:
         block : PatternBlock
             TVs not seen before.
         """
-        content_devices, content_hashes = self._named(block, block.content_ids, "")
-        genre_devices, genre_hashes = self._named(block, block.genres, GENRE_PREFIX)
+        content_devices, content_hashes = _named(
+            block, block.content_ids, self._content_hashes
+        )
+        genre_devices, genre_hashes = _named(block, block.genres, self._genre_hashes)
         per_device = np.bincount(content_devices)
         per_device = np.minimum(per_device, self._contents_per_tv)
         self._n_content_pairs += int((per_device * (per_device - 1) // 2).sum())
@@ -245,8 +250,7 @@ class ItemCounter:
             block, devices, hashes, limit=_ITEMS_PER_DEVICE, seed=self._seed
         )
         buckets = (hashes[kept] & np.uint64(_N_BUCKETS - 1)).astype(np.int64)
-        values, counts = np.unique(buckets, return_counts=True)
-        self._buckets[values] += counts
+        np.add.at(self._buckets, buckets, 1)
 
     def census(self) -> ItemCensus:
         """The counts so far.
@@ -261,23 +265,6 @@ class ItemCounter:
             buckets=self._buckets.copy(),
             n_content_pairs=self._n_content_pairs,
         )
-
-    def _named(
-        self, block: PatternBlock, lists: Sequence[Sequence[str]], prefix: str
-    ) -> tuple[Int64Array, UInt64Array]:
-        """Each distinct (TV, item hash) of a block."""
-        named = NameLists.of(lists)
-        hashes = np.array([self._hash(prefix + n) for n in named.names], np.uint64)
-        devices = block.device_index[named.rows()]
-        return distinct_pairs(devices, hashes[named.numbers])
-
-    def _hash(self, item: str) -> int:
-        known = self._hashes.get(item)
-        if known is None:
-            if len(self._hashes) >= _REMEMBERED_NAMES:
-                self._hashes.clear()
-            known = self._hashes[item] = hash_text(item, seed=self._seed)
-        return known
 
 
 def merge_censuses(censuses: Sequence[ItemCensus]) -> ItemCensus:
@@ -317,30 +304,6 @@ def _magnitudes(counts: Int64Array) -> UInt8Array:
     return np.searchsorted(powers, counts).astype(np.uint8)
 
 
-def distinct_pairs(
-    devices: Int64Array, hashes: UInt64Array
-) -> tuple[Int64Array, UInt64Array]:
-    """Each pair once.
-
-    Parameters
-    ----------
-    devices : ndarray of shape (n,), int64
-        TV of each pair.
-    hashes : ndarray of shape (n,), uint64
-        Item of each pair.
-
-    Returns
-    -------
-    devices, hashes : ndarrays of shape (n_distinct,)
-        Sorted by TV, then item.
-    """
-    order = np.lexsort((hashes, devices))
-    devices, hashes = devices[order], hashes[order]
-    is_new = np.ones(len(order), dtype=np.bool_)
-    is_new[1:] = (devices[1:] != devices[:-1]) | (hashes[1:] != hashes[:-1])
-    return devices[is_new], hashes[is_new]
-
-
 def choose_per_device(
     block: PatternBlock,
     devices: Int64Array,
@@ -367,11 +330,24 @@ def choose_per_device(
     Returns
     -------
     ndarray of shape (n_kept,), int64
-        Positions kept, by TV, then by hash. The TV is part of the hash so that no
-        item is passed over by every TV with many.
+        Positions kept, ascending. The TV is part of what chooses, so that no item is
+        passed over by every TV with many.
     """
-    if len(devices) == 0:
-        return np.zeros(0, dtype=np.int64)
+    is_kept = np.ones(len(devices), dtype=np.bool_)
+    many = np.flatnonzero(np.bincount(devices)[devices] > limit)
+    if len(many):
+        is_kept[many] = False
+        is_kept[many[_chosen(block, devices[many], hashes[many], limit, seed)]] = True
+    return np.flatnonzero(is_kept)
+
+
+def _chosen(
+    block: PatternBlock,
+    devices: Int64Array,
+    hashes: UInt64Array,
+    limit: int,
+    seed: int,
+) -> Int64Array:
     present = block.device_index[group_starts(block.device_index)]
     owner = np.searchsorted(present, devices)
     words = np.column_stack([device_keys(block)[owner], hashes])
@@ -381,3 +357,17 @@ def choose_per_device(
     sizes = np.diff(np.r_[starts, len(order)])
     place = np.arange(len(order)) - np.repeat(starts, sizes)
     return order[place < limit]
+
+
+def hash_texts(names: Sequence[str], *, seed: int, prefix: str = "") -> UInt64Array:
+    """The hash of each name, see :func:`.hash_text`."""
+    return np.array([hash_text(prefix + name, seed=seed) for name in names], np.uint64)
+
+
+def _named(
+    block: PatternBlock, lists: Sequence[Sequence[str]], hashes: OfNames[np.uint64]
+) -> tuple[Int64Array, UInt64Array]:
+    """Each distinct (TV, item hash) of a block, by TV."""
+    named = NameLists.of(lists)
+    devices, numbers = distinct_pairs(block.device_index[named.rows()], named.numbers)
+    return devices, hashes(named.names)[numbers]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from .arrays import (
     Float32Array,
     Float64Array,
     Int64Array,
-    UInt64Array,
+    distinct_pairs,
     group_starts,
 )
 from .blocks import PatternBlock, device_keys
@@ -23,11 +24,11 @@ from .items import (
     ItemFilter,
     Vocabulary,
     choose_per_device,
-    distinct_pairs,
+    hash_texts,
 )
-from .names import NameLists
+from .names import NameLists, OfNames
 from .regression import BackedPairs, regress
-from .sampling import hash_keys, hash_text
+from .sampling import hash_keys
 from .sparse import CountsBuilder, SparseCounts, merge_counts
 
 #: How many links a content gets.
@@ -152,7 +153,8 @@ class PairCollector:
     def __init__(self, plan: PairPlan) -> None:
         self._plan = plan
         self._vocabulary = Vocabulary(plan.item_filter.allows_content)
-        self._hashes = np.zeros(0, dtype=np.uint64)
+        self._numbers = OfNames(self._vocabulary.numbers)
+        self._hashes = OfNames(partial(hash_texts, seed=plan.seed))
         self._contents = CountsBuilder()
         self._pairs = CountsBuilder()
 
@@ -183,30 +185,30 @@ class PairCollector:
             A copy.
         """
         names = self._vocabulary.names
-        pairs = self._pairs.counts(row_names=names, column_names=names)
         return PairCounts(
             contents=self._contents.counts(column_names=names),
-            pairs=_alphabetical(pairs),
+            pairs=_alphabetical(self._pairs.counts(), names),
         )
 
     def _chosen(self, block: PatternBlock) -> tuple[Int64Array, Int64Array]:
         """Distinct (TV, content) of the sampled TVs, by TV, capped."""
         named = NameLists.of(block.content_ids)
         rows = named.rows()
-        numbers = self._vocabulary.numbers(named.names, count=len(named.names))
-        numbers = numbers[named.numbers]
-        kept = (numbers >= 0) & self._is_sampled(block)[block.device_index[rows]]
+        sampled = np.flatnonzero(self._is_sampled(block)[block.device_index][rows])
+        rows, numbers = rows[sampled], named.numbers[sampled]
+        numbers = self._numbers(named.names)[numbers]
+        is_known = numbers >= 0
         devices, contents = distinct_pairs(
-            block.device_index[rows[kept]], numbers[kept].astype(np.uint64)
+            block.device_index[rows[is_known]], numbers[is_known]
         )
         chosen = choose_per_device(
             block,
             devices,
-            self._name_hashes()[contents.astype(np.int64)],
+            self._hashes(self._vocabulary.names)[contents],
             limit=self._plan.contents_per_tv,
             seed=self._plan.seed,
         )
-        return devices[chosen], contents[chosen].astype(np.int64)
+        return devices[chosen], contents[chosen]
 
     def _is_sampled(self, block: PatternBlock) -> BoolArray:
         is_sampled = np.zeros(block.n_devices, dtype=np.bool_)
@@ -216,14 +218,6 @@ class PairCollector:
             self._plan.device_hash_limit
         )
         return is_sampled
-
-    def _name_hashes(self) -> UInt64Array:
-        """Hashes of the names, which number them the same on every shard."""
-        new_names = self._vocabulary.names[len(self._hashes) :]
-        if new_names:
-            new_hashes = [hash_text(name, seed=self._plan.seed) for name in new_names]
-            self._hashes = np.append(self._hashes, np.array(new_hashes, np.uint64))
-        return self._hashes
 
 
 def merge_pairs(counts: Sequence[PairCounts]) -> PairCounts:
@@ -323,13 +317,13 @@ def _content_numbers(counts: PairCounts) -> tuple[Int64Array, Int64Array]:
     )
 
 
-def _alphabetical(pairs: SparseCounts) -> SparseCounts:
-    """The same pairs, each with its alphabetically first content as row."""
-    names = sorted({*pairs.row_names, *pairs.column_names})
-    numbers = {name: n for n, name in enumerate(names)}
-    rows = np.array([numbers[name] for name in pairs.row_names], dtype=np.int64)
-    columns = np.array([numbers[name] for name in pairs.column_names], dtype=np.int64)
-    first, second = rows[pairs.rows], columns[pairs.columns]
+def _alphabetical(pairs: SparseCounts, names: Sequence[str]) -> SparseCounts:
+    """The same pairs, named, each with its alphabetically first content as row."""
+    ordered = sorted(range(len(names)), key=names.__getitem__)
+    ranks = np.empty(len(names), dtype=np.int64)
+    ranks[ordered] = np.arange(len(names))
+    first, second = ranks[pairs.rows], ranks[pairs.columns]
+    names = [names[number] for number in ordered]
     builder = CountsBuilder()
     builder.add(np.minimum(first, second), np.maximum(first, second), pairs.counts)
     return builder.counts(row_names=names, column_names=names)

@@ -1,4 +1,4 @@
-"""What each pattern names, as numbers of the distinct names.
+"""What each pattern names, as numbers of names.
 
 A block names thousands of contents hundreds of thousands of times: whoever counts names
 looks at each distinct one once, and at numbers for the rest.
@@ -6,21 +6,25 @@ looks at each distinct one once, and at numbers for the rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import overload
+from typing import Generic, TypeVar, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from .arrays import Int64Array
+
+Word = TypeVar("Word", bound=np.generic)
 
 
 @dataclass(frozen=True)
 class NameLists(Sequence[list[str]]):
     """A short list of names a row."""
 
-    #: The distinct names, in any order.
+    #: Each name once, in any order. Blocks that follow one another may share it: then
+    #: it has names of other blocks too, and more are added at its end.
     names: Sequence[str]
     #: A number for each name of each row, row after row: an index into ``names``.
     numbers: Int64Array
@@ -79,3 +83,38 @@ class NameLists(Sequence[list[str]]):
         """
         rows = np.arange(len(self), dtype=np.int64)
         return np.repeat(rows, np.diff(self.bounds))
+
+
+class OfNames(Generic[Word]):
+    """What somebody makes of each name, made once while lists share their names.
+
+    Parameters
+    ----------
+    make : callable
+        Takes names, returns as many numbers.
+    """
+
+    def __init__(self, make: Callable[[Sequence[str]], npt.NDArray[Word]]) -> None:
+        self._make = make
+        self._names: Sequence[str] = ()
+        self._made = make(())
+
+    def __call__(self, names: Sequence[str]) -> npt.NDArray[Word]:
+        """Number for number what was made of the names.
+
+        Parameters
+        ----------
+        names : sequence of str
+            ``NameLists.names`` of any block.
+
+        Returns
+        -------
+        ndarray of shape (n_names,)
+            Not to be changed.
+        """
+        if names is not self._names:
+            self._names, self._made = names, self._made[:0]
+        if len(names) > len(self._made):
+            added = self._make(names[len(self._made) :])
+            self._made = np.concatenate([self._made, added])
+        return self._made

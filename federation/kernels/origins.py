@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from .arrays import Int64Array, UInt64Array, group_starts
 from .blocks import PatternBlock, device_keys
 from .items import GENRE_PREFIX, ItemFilter
+from .names import OfNames
 from .sampling import hash_keys
 from .sparse import CountsBuilder, SparseCounts
 from .trends import GLOBAL_REGION, ShardNews, Trend
@@ -62,12 +64,14 @@ class OriginCounter:
     def __init__(self, item_filter: ItemFilter) -> None:
         self._filter = item_filter
         self._rows: dict[int, int] = {}
-        self._limits: dict[str, list[int]] = {"": [], GENRE_PREFIX: []}
+        self._limits = {
+            prefix: OfNames(partial(self._limits_of, prefix=prefix))
+            for prefix in ("", GENRE_PREFIX)
+        }
         self._items = {"": CountsBuilder(), GENRE_PREFIX: CountsBuilder()}
         self._reporters = CountsBuilder()
         self._device_rows = np.zeros(0, dtype=np.int64)
-        self._present = np.zeros(0, dtype=np.int64)
-        self._hashes = np.zeros(0, dtype=np.uint64)
+        self._device_hashes = np.zeros(0, dtype=np.uint64)
 
     def start_block(
         self, block: PatternBlock, regions: Int64Array, reporting: Int64Array
@@ -89,8 +93,11 @@ class OriginCounter:
             self._rows.setdefault(pair, len(self._rows)) for pair in distinct.tolist()
         ]
         self._device_rows = np.array(rows, dtype=np.int64)[places]
-        self._present = block.device_index[group_starts(block.device_index)]
-        self._hashes = hash_keys(device_keys(block), seed=self._filter.seed)
+        present = block.device_index[group_starts(block.device_index)]
+        self._device_hashes = np.zeros(block.n_devices, dtype=np.uint64)
+        self._device_hashes[present] = hash_keys(
+            device_keys(block), seed=self._filter.seed
+        )
         self._reporters.add(self._device_rows[reporting], np.zeros_like(reporting))
 
     def add(
@@ -107,13 +114,8 @@ class OriginCounter:
         prefix : str
             ``genre:`` or nothing, for what the names lack.
         """
-        limits = self._limits[prefix]
-        limits += [
-            self._filter.traced_up_to(prefix + name) for name in names[len(limits) :]
-        ]
-        allowed: UInt64Array = np.array(limits, dtype=np.uint64)
-        hashes = self._hashes[np.searchsorted(self._present, owners)]
-        traced = np.flatnonzero(hashes <= allowed[numbers])
+        limits = self._limits[prefix](names)
+        traced = np.flatnonzero(self._device_hashes[owners] <= limits[numbers])
         self._items[prefix].add(self._device_rows[owners[traced]], numbers[traced])
 
     def reporters(self, regions: Sequence[str]) -> SparseCounts:
@@ -154,6 +156,10 @@ class OriginCounter:
             row_names=self._row_names(regions),
             column_names=[prefix + name for name in names],
         )
+
+    def _limits_of(self, names: Sequence[str], *, prefix: str) -> UInt64Array:
+        limits = [self._filter.traced_up_to(prefix + name) for name in names]
+        return np.array(limits, dtype=np.uint64)
 
     def _row_names(self, regions: Sequence[str]) -> list[str]:
         return [

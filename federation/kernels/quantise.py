@@ -10,7 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import Float32Array, Float64Array, Int8Array, Int16Array, Int64Array
+from .arrays import (
+    Float32Array,
+    Float64Array,
+    Int8Array,
+    Int16Array,
+    Int64Array,
+    group_starts,
+)
 from .blocks import PatternBlock
 from .errors import KernelInputError
 
@@ -34,8 +41,11 @@ SAMPLES_PER_DEVICE = 1_000
 # than they gain from the cache, above all on a busy machine.
 _ASSIGN_SCORES = 1 << 22
 
-# Rows summed at a time: few enough for the cache, and for one thread of the BLAS.
-_SUMMED_ROWS = 48
+# Rows summed at a time: few enough for the cache.
+_SUMMED_ROWS = 256
+
+# Rows that wait to be summed, 48 MiB: a block alone has few for each cell.
+_WAITING_ROWS = 1 << 16
 
 #: Rows up to which the product is the quicker the other way round: twice to three
 #: times as quick up to 16, as quick from 64 on, with 4,096 centroids.
@@ -192,20 +202,22 @@ def code_norms(codes: Int8Array) -> Float32Array:
     return norms
 
 
-def to_fixed_point(vectors: Float32Array) -> Int16Array:
+def to_fixed_point(vectors: Float32Array, out: Int16Array | None = None) -> Int16Array:
     """Components of unit vectors as whole multiples of 2**-14.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, d), float32
         Components within -1 to 1; what lies a rounding error outside is pulled in.
+    out : ndarray of shape (n, d), int16, optional
+        Where to put them.
 
     Returns
     -------
     ndarray of shape (n, d), int16
         ``round(2**14 x)``.
     """
-    fixed = np.empty(vectors.shape, dtype=np.int16)
+    fixed = np.empty(vectors.shape, dtype=np.int16) if out is None else out
     for start in range(0, len(vectors), _ROUNDED_ROWS):
         part = slice(start, start + _ROUNDED_ROWS)
         scaled = vectors[part] * np.float32(COMPONENT_ONE)
@@ -263,18 +275,100 @@ def sums_by_group(
         ``sum(weights[i] * vectors[i])`` over the rows of each group.
     """
     sums = np.zeros((n_groups, vectors.shape[1]), dtype=np.int64)
-    order = np.argsort(groups)
-    for start in range(0, len(order), _SUMMED_ROWS):
-        rows = order[start : start + _SUMMED_ROWS]
-        here = groups[rows]
-        is_first = np.ones(len(here), dtype=np.bool_)
-        is_first[1:] = here[1:] != here[:-1]
-        shares = np.zeros((int(is_first.sum()), len(rows)))
-        shares[np.cumsum(is_first) - 1, np.arange(len(rows))] = weights[rows]
-        # Whole numbers below 2**36, so exact, and BLAS is quicker than a reduction.
-        products = shares @ vectors[rows].astype(np.float64)
-        sums[here[is_first]] += products.astype(np.int64)
+    _add_by_group(sums, vectors, weights, groups)
     return sums
+
+
+class GroupSums:
+    """Exact weighted sums of unit vectors by group, of blocks that come one by one.
+
+    Parameters
+    ----------
+    n_groups : int
+        How many groups there are.
+    width : int
+        Components of a vector.
+    """
+
+    def __init__(self, n_groups: int, width: int) -> None:
+        self._sums = np.zeros((n_groups, width), dtype=np.int64)
+        # Memory is taken when it is written to.
+        self._vectors = np.empty((_WAITING_ROWS, width), dtype=np.int16)
+        self._weights = np.empty(_WAITING_ROWS, dtype=np.int64)
+        self._groups = np.empty(_WAITING_ROWS, dtype=np.int64)
+        self._waiting = 0
+
+    def add(
+        self, vectors: Float32Array, weights: Int64Array, groups: Int64Array
+    ) -> None:
+        """Add some rows.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, width), float32
+            As :func:`to_fixed_point` takes them.
+        weights, groups : ndarrays of shape (n,), int64
+            As :func:`sums_by_group` takes them.
+        """
+        start = 0
+        while start < len(vectors):
+            if self._waiting == _WAITING_ROWS:
+                self._settle()
+            end = min(len(vectors), start + _WAITING_ROWS - self._waiting)
+            place = slice(self._waiting, self._waiting + end - start)
+            to_fixed_point(vectors[start:end], out=self._vectors[place])
+            self._weights[place] = weights[start:end]
+            self._groups[place] = groups[start:end]
+            self._waiting = place.stop
+            start = end
+
+    def sums(self) -> Int64Array:
+        """What has been added so far.
+
+        Returns
+        -------
+        ndarray of shape (n_groups, width), int64
+            A copy; as :func:`sums_by_group` of all rows.
+        """
+        self._settle()
+        return self._sums.copy()
+
+    def _settle(self) -> None:
+        rows = slice(self._waiting)
+        _add_by_group(
+            self._sums, self._vectors[rows], self._weights[rows], self._groups[rows]
+        )
+        self._waiting = 0
+
+
+def _add_by_group(
+    sums: Int64Array, vectors: Int16Array, weights: Int64Array, groups: Int64Array
+) -> None:
+    """Take groups with equally many rows together, as many as the cache holds."""
+    order = np.argsort(groups)
+    ordered = groups[order]
+    starts = _piece_starts(ordered)
+    sizes = np.diff(starts, append=len(order))
+    exact = weights.astype(np.float64)
+    for size in np.unique(sizes).tolist():
+        first = starts[sizes == size]
+        # Of the largest size one at a time: no group is in a step twice.
+        step = max(1, _SUMMED_ROWS // size)
+        for low in range(0, len(first), step):
+            some = first[low : low + step]
+            rows = order[some[:, np.newaxis] + np.arange(size)]
+            wide = vectors.take(rows, axis=0).astype(np.float64)
+            # Whole numbers below 2**38, which float64 adds exactly.
+            products = exact[rows][:, np.newaxis] @ wide
+            sums[ordered[some]] += products[:, 0].astype(np.int64)
+
+
+def _piece_starts(ordered: Int64Array) -> Int64Array:
+    """Where each group begins, and each further 256 rows of it."""
+    starts = group_starts(ordered)
+    sizes = np.diff(starts, append=len(ordered))
+    place = np.arange(len(ordered)) - np.repeat(starts, sizes)
+    return np.flatnonzero(place % _SUMMED_ROWS == 0)
 
 
 def pattern_weights(block: PatternBlock) -> Int64Array:

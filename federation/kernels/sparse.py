@@ -171,6 +171,13 @@ class CountsBuilder:
 
 def _counted(keys: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Distinct keys, sorted, and how often each occurs."""
+    rows, columns = keys >> _COLUMN_BITS, keys & _COLUMN_MASK
+    width = int(columns.max()) + 1
+    if (int(rows.max()) + 1) * width <= len(keys):
+        # Rather a whole table than a sort of all keys.
+        table = np.bincount(rows * width + columns)
+        places = np.flatnonzero(table)
+        return places // width << _COLUMN_BITS | places % width, table[places]
     keys = np.sort(keys)
     starts = group_starts(keys)
     return keys[starts], np.diff(starts, append=len(keys))

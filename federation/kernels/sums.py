@@ -8,19 +8,25 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .arrays import BoolArray, Float32Array, Int64Array, distinct, group_starts
+from .arrays import (
+    BoolArray,
+    Float32Array,
+    Int64Array,
+    distinct,
+    distinct_pairs,
+    group_starts,
+)
 from .blocks import EMBEDDING_DIMENSIONS, N_CONTEXT_CODES, PatternBlock
 from .errors import KernelInputError
 from .items import GENRE_PREFIX, ItemFilter, Vocabulary
-from .names import NameLists
+from .names import NameLists, OfNames
 from .origins import OriginCounter
 from .quantise import (
     CodedCentroids,
+    GroupSums,
     capped_samples,
     pattern_weights,
     rate_fixed_point,
-    sums_by_group,
-    to_fixed_point,
 )
 from .screening import Screen, open_screen
 from .sparse import CountsBuilder, CountsMerger, SparseCounts, merge_counts
@@ -147,7 +153,7 @@ class CellCollector:
         self._coded = CodedCentroids(centroids)
         self._n_devices = 0
         self._n_patterns = 0
-        self._vectors = np.zeros((n_cells, EMBEDDING_DIMENSIONS), dtype=np.int64)
+        self._vectors = GroupSums(n_cells, EMBEDDING_DIMENSIONS)
         self._weights, self._successes, self._samples = _zeros(3, n_cells)
         self._patterns, self._devices, self._heaviest = _zeros(3, n_cells)
         n_codes = n_cells * N_CONTEXT_CODES
@@ -156,6 +162,8 @@ class CellCollector:
         self._contents = Vocabulary(item_filter.allows_content)
         self._genres = Vocabulary(item_filter.allows_genre)
         self._regions = Vocabulary(lambda _: True)
+        self._content_numbers = OfNames(self._contents.numbers)
+        self._genre_numbers = OfNames(self._genres.numbers)
         self._cell_batches = CountsBuilder()
         self._cell_genres = CountsBuilder()
         self._cell_contents = CountsBuilder()
@@ -185,8 +193,8 @@ class CellCollector:
         weights = np.where(is_kept, pattern_weights(block), 0)
         self._n_devices += len(group_starts(block.device_index))
         self._n_patterns += len(block)
-        contents = _Names.of(block.content_ids, self._contents)
-        genres = _Names.of(block.genres, self._genres)
+        contents = _Names.of(block.content_ids, self._content_numbers)
+        genres = _Names.of(block.genres, self._genre_numbers)
         self._add_regions(block, contents, genres)
         # A weightless pattern would count as a TV without having a say.
         counted = np.flatnonzero((cells >= 0) & (weights > 0))
@@ -218,7 +226,7 @@ class CellCollector:
         return CellSums(
             n_devices=self._n_devices,
             n_patterns=self._n_patterns,
-            vectors=self._vectors.copy(),
+            vectors=self._vectors.sums(),
             weights=self._weights.copy(),
             successes=self._successes.copy(),
             samples=self._samples.copy(),
@@ -264,8 +272,7 @@ class CellCollector:
         weights: Int64Array,
     ) -> None:
         n_cells = len(self._coded)
-        vectors = to_fixed_point(block.embeddings[rows])
-        self._vectors += sums_by_group(vectors, weights, cells, n_cells)
+        self._vectors.add(_rows_of(block.embeddings, rows), weights, cells)
         self._weights += _sum_by(cells, weights, n_cells)
         rates = rate_fixed_point(block.success_rate[rows])
         self._successes += _sum_by(cells, weights * rates, n_cells)
@@ -286,7 +293,7 @@ class CellCollector:
     ) -> None:
         size = len(self._coded) * N_CONTEXT_CODES
         self._contexts[name] += _sum_by(cell_codes, weights, size)
-        once = distinct(owner * size + cell_codes) % size
+        _, once = distinct_pairs(owner, cell_codes)
         self._context_devices[name] += np.bincount(once, minlength=size)
 
     def _add_devices(
@@ -322,23 +329,22 @@ class CellCollector:
             (contents, self._cell_contents),
             (genres, self._cell_genres),
         ):
-            names = names.where(weights > 0)
-            owners, numbers = names.distinct(owner)
+            owners, numbers = names.distinct(owner, weights > 0)
             builder.add(owners % n_cells, numbers)
 
     def _add_regions(
         self, block: PatternBlock, contents: _Names, genres: _Names
     ) -> None:
-        regions = self._regions.numbers(block.device_region, count=block.n_devices)
+        regions = self._regions.numbers(block.device_region)
         device = block.device_index
-        reporting = np.unique(device[block.is_fresh])
+        reporting = distinct(device[block.is_fresh])
         self._region_reporters.add(regions[reporting], np.zeros_like(reporting))
         self._origins.start_block(block, regions, reporting)
         for names, builder, vocabulary, prefix in (
             (contents, self._region_contents, self._contents, ""),
             (genres, self._region_genres, self._genres, GENRE_PREFIX),
         ):
-            owners, numbers = names.where(block.is_fresh).distinct(device)
+            owners, numbers = names.distinct(device, block.is_fresh)
             builder.add(regions[owners], numbers)
             self._origins.add(owners, numbers, vocabulary.names, prefix)
         _, numbers = contents.distinct(device)
@@ -440,21 +446,28 @@ class _Names:
     numbers: Int64Array
 
     @classmethod
-    def of(cls, lists: Sequence[Sequence[str]], vocabulary: Vocabulary) -> _Names:
+    def of(cls, lists: Sequence[Sequence[str]], numbers: OfNames[np.int64]) -> _Names:
         named = NameLists.of(lists)
-        numbers = vocabulary.numbers(named.names, count=len(named.names))[named.numbers]
-        known = numbers >= 0
-        return cls(rows=named.rows()[known], numbers=numbers[known])
+        found = numbers(named.names)[named.numbers]
+        rows = named.rows()
+        is_known = found >= 0
+        if is_known.all():
+            return cls(rows, found)
+        return cls(rows[is_known], found[is_known])
 
-    def where(self, is_wanted: BoolArray) -> _Names:
+    def distinct(
+        self, owner: Int64Array, is_wanted: BoolArray | None = None
+    ) -> tuple[Int64Array, Int64Array]:
+        """Each (owner, name) once, of the rows that are wanted."""
+        if is_wanted is None or is_wanted.all():
+            return distinct_pairs(owner[self.rows], self.numbers)
         kept = is_wanted[self.rows]
-        return _Names(rows=self.rows[kept], numbers=self.numbers[kept])
+        return distinct_pairs(owner[self.rows[kept]], self.numbers[kept])
 
-    def distinct(self, owner: Int64Array) -> tuple[Int64Array, Int64Array]:
-        """Each (owner, name) once."""
-        size = int(self.numbers.max(initial=0)) + 1
-        pairs = distinct(owner[self.rows] * size + self.numbers)
-        return pairs // size, pairs % size
+
+def _rows_of(vectors: Float32Array, rows: Int64Array) -> Float32Array:
+    """Some rows; all of them aren't copied."""
+    return vectors if len(rows) == len(vectors) else vectors[rows]
 
 
 def _sum_by(groups: Int64Array, values: Int64Array, n_groups: int) -> Int64Array:

@@ -60,6 +60,27 @@ def test_gives_what_the_orm_reads(fleet):
         assert block.device_batch[block.device_index[row]] == device.batch_id
 
 
+@pytest.fixture
+def drop_cast():
+    def drop() -> None:
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute("DROP CAST (halfvec AS bytea)")
+
+    yield drop
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("CREATE CAST (halfvec AS bytea) WITHOUT FUNCTION")
+
+
+def test_gives_the_same_without_the_cast_that_hands_vectors_out(fleet, drop_cast):
+    (expected,) = read()
+    drop_cast()
+
+    (block,) = read()
+
+    assert np.array_equal(block.embeddings, expected.embeddings)
+    assert np.array_equal(block.pattern_keys, expected.pattern_keys)
+
+
 def test_blocks_are_small_and_never_split_a_tv(fleet):
     blocks = read(block_rows=7)
 

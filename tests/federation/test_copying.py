@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from django.db import ProgrammingError, connections
+from django.db import DataError, OperationalError, ProgrammingError, connections
 from psycopg import sql
 
-from federation import copying
-from federation.copying import Columns, UnexpectedRow, parcels
+from federation.copying import Columns, UnexpectedRow, joined, parcels
+from federation.texts import TextTable
 
 pytestmark = pytest.mark.django_db(databases=["default", "shard_000"], transaction=True)
 
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.django_db(databases=["default", "shard_000"], transacti
 def copied(query):
     with connections["shard_000"].cursor() as cursor:
         statement = sql.SQL(f"COPY ({query}) TO STDOUT (FORMAT binary)")
-        return [row for some in parcels(cursor, statement) for row in some]
+        return joined(list(parcels(cursor, statement)))
 
 
 def names_of(query):
     columns = Columns(copied(query))
-    names = columns.text_lists()
+    names = columns.text_lists(TextTable())
     columns.end()
     return list(names)
 
@@ -46,7 +46,7 @@ def test_texts_of_any_length_are_told_apart():
 
     columns = Columns(copied(f"SELECT t FROM (VALUES {values}) v (n, t) ORDER BY n"))
 
-    found = columns.texts()
+    found = columns.texts(TextTable())
     columns.end()
     assert [name for (name,) in found] == texts
     assert len(found.names) == len(set(texts))
@@ -62,18 +62,6 @@ def test_lists_of_texts_of_any_length():
     assert names_of(f"SELECT t FROM (VALUES {values}) v (n, t) ORDER BY n") == lists
 
 
-def test_texts_that_share_a_hash_are_told_apart(monkeypatch):
-    monkeypatch.setattr(
-        copying, "hash_keys", lambda words, **_: np.zeros(len(words), np.uint64)
-    )
-
-    found = names_of(
-        "SELECT ARRAY['b', 'a', 'b', 'longer than a word', 'a']::varchar[]"
-    )
-
-    assert found == [["b", "a", "b", "longer than a word", "a"]]
-
-
 def test_a_column_of_another_type_is_noticed():
     columns = Columns(copied("SELECT 1::int4"))
 
@@ -85,7 +73,7 @@ def test_a_null_is_noticed():
     columns = Columns(copied("SELECT ARRAY['a', NULL]::varchar[]"))
 
     with pytest.raises(UnexpectedRow):
-        columns.text_lists()
+        columns.text_lists(TextTable())
 
 
 def test_a_column_too_many_is_noticed():
@@ -109,6 +97,35 @@ def test_who_stops_early_keeps_the_connection():
         reading = parcels(cursor, statement)
         next(reading)
         reading.close()
+
+        cursor.execute("SELECT 1")
+
+        assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.parametrize("end", ["pg_cancel_backend", "pg_terminate_backend"])
+def test_an_error_amid_the_rows_reaches_the_caller(end):
+    statement = sql.SQL(
+        "COPY (SELECT n, CASE WHEN n = 100000 THEN {}(pg_backend_pid()) END "
+        "FROM generate_series(1, 1000000) n) TO STDOUT (FORMAT binary)"
+    ).format(sql.Identifier(end))
+    connection = connections["shard_000"]
+
+    with connection.cursor() as cursor, pytest.raises(OperationalError) as error:
+        list(parcels(cursor, statement))
+    connection.close()
+
+    assert "terminat" in str(error.value) or "cancel" in str(error.value)
+
+
+def test_a_statement_that_fails_amid_the_rows_leaves_the_connection_usable():
+    statement = sql.SQL(
+        "COPY (SELECT 1 / (500000 - n) FROM generate_series(1, 1000000) n) "
+        "TO STDOUT (FORMAT binary)"
+    )
+    with connections["shard_000"].cursor() as cursor:
+        with pytest.raises(DataError, match="division by zero"):
+            list(parcels(cursor, statement))
 
         cursor.execute("SELECT 1")
 

@@ -24,7 +24,8 @@ def migrate() -> Iterator[Callable[[str, str], None]]:
 
     yield migrate
     for alias in ("default", "shard_000"):
-        migrate(alias, AFTER)
+        executor = MigrationExecutor(connections[alias])
+        executor.migrate(executor.loader.graph.leaf_nodes("patterns"))
 
 
 @pytest.fixture

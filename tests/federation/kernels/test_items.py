@@ -108,7 +108,7 @@ def test_other_seeds_are_not_merged(vega):
 def test_refused_names_are_not_numbered():
     vocabulary = Vocabulary(lambda name: name != "junk")
 
-    numbers = vocabulary.numbers(["a", "junk", "b", "a"], count=4)
+    numbers = vocabulary.numbers(["a", "junk", "b", "a"])
 
     assert numbers.tolist() == [0, -1, 1, 0]
     assert vocabulary.names == ["a", "b"]
@@ -140,7 +140,7 @@ def test_only_so_many_refused_names_are_remembered(monkeypatch):
     rare = [f"rare {number}" for number in range(5)]
     names = [*rare, "tt1", *rare, "tt2", "rare 4"]
 
-    numbers = vocabulary.numbers(names, count=len(names))
+    numbers = vocabulary.numbers(names)
 
     assert numbers.tolist() == [-1] * 5 + [0] + [-1] * 5 + [1] + [-1]
     assert vocabulary.names == ["tt1", "tt2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from federation.kernels.names import NameLists
+from federation.kernels.names import NameLists, OfNames
 
 LISTS = [["tt1", "tt2"], [], ["tt2"], ["ü", "tt1"]]
 
@@ -40,3 +40,27 @@ def test_no_lists_are_lists_too():
     assert list(named) == []
     assert named.rows().tolist() == []
     assert np.array_equal(named.bounds, [0])
+
+
+def test_what_is_made_of_a_name_is_made_once_while_lists_share_their_names():
+    asked = []
+
+    def lengths(names):
+        asked.extend(names)
+        return np.array([len(name) for name in names], dtype=np.int64)
+
+    of_names = OfNames(lengths)
+    names = ["a", "bb"]
+    before = of_names(names).tolist()
+    names += ["ccc"]
+
+    assert (before, of_names(names).tolist()) == ([1, 2], [1, 2, 3])
+    assert asked == ["a", "bb", "ccc"]
+
+
+def test_other_lists_have_names_of_their_own():
+    of_names = OfNames(lambda names: np.array([*map(len, names)], dtype=np.int64))
+    of_names(["a", "bb", "ccc"])
+
+    assert of_names(["dddd", "bb"]).tolist() == [4, 2]
+    assert of_names([]).tolist() == []

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from federation.kernels import KernelInputError
+from federation.kernels import quantise as quantise_module
 from federation.kernels.quantise import (
     SAMPLES_PER_DEVICE,
     WEIGHT_ONE,
     CodedCentroids,
+    GroupSums,
     capped_samples,
     code_norms,
     pattern_weights,
@@ -212,3 +214,24 @@ def test_inputs_are_left_alone(vega):
 
     assert np.array_equal(vega.embeddings, before[0])
     assert np.array_equal(vega.sample_count, before[1])
+
+
+@pytest.mark.parametrize("waiting", [1, 100, 1 << 16])
+def test_sums_of_blocks_are_those_of_all_rows(rng, monkeypatch, waiting):
+    monkeypatch.setattr(quantise_module, "_WAITING_ROWS", waiting)
+    vectors = unit_rows(rng.integers(-1_000, 1_000, (700, 6)))
+    weights = rng.integers(0, 1 << 16, 700)
+    # One group has more rows than are taken together.
+    groups = np.where(rng.random(700) < 0.5, 3, rng.integers(0, 8, 700))
+
+    sums = GroupSums(8, 6)
+    for part in np.array_split(np.arange(700), [0, 10, 11, 400]):
+        sums.add(vectors[part], weights[part], groups[part])
+
+    expected = np.zeros((8, 6), dtype=np.int64)
+    fixed = to_fixed_point(vectors).astype(np.int64)
+    np.add.at(expected, groups, weights[:, np.newaxis] * fixed)
+    assert np.array_equal(sums.sums(), expected)
+    assert np.array_equal(
+        sums_by_group(to_fixed_point(vectors), weights, groups, 8), expected
+    )
