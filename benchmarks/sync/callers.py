@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +71,26 @@ class Writer:
 
 
 class Callers:
-    """Knows what the server has stored of each TV."""
+    """Knows what the server has stored of each TV.
 
-    def __init__(self, population: Population, write: Write) -> None:
+    ``applied`` are the versions of TVs that have synced since the shard was filled.
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        write: Write,
+        applied: Mapping[int, int] | None = None,
+    ) -> None:
         self._write = write
         rng = np.random.default_rng(population.shard_id)
         self._returning = rng.permutation(population.returning)
         self._new = population.returning + rng.permutation(population.new)
         self._versions = np.zeros(population.devices, dtype=np.int64)
         self._versions[: population.returning] = 1
+        for tv, version in (applied or {}).items():
+            self._versions[tv] = version
+        self._new = self._new[self._versions[self._new] == 0]
         self._rng = rng
 
     @property

@@ -26,7 +26,7 @@ from benchmarks.installation import (
     running,
     temporary_home,
 )
-from benchmarks.sync import filling
+from benchmarks.sync import filling, tvs
 from benchmarks.sync.progress import Progress
 from benchmarks.sync.tvs import Population
 from constellation_site import embedded
@@ -80,6 +80,17 @@ class Machine:
             self.python("manage.py", *arguments, "--json")
         )
         return said
+
+    def applied(self, shard_id: int) -> dict[int, int]:
+        """Versions of the TVs that have synced since the shard was filled."""
+        with self.connect_shard(shard_id) as connection:
+            rows = connection.execute(
+                """
+                SELECT id, local_version FROM shards_device
+                WHERE last_synced_at IS NOT NULL
+                """
+            ).fetchall()
+        return {tvs.number_of(device_id): version for device_id, version in rows}
 
     def migrate(self, shard_id: int) -> None:
         """Bring the schema of one database up; -1 for the control database."""

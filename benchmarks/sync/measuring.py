@@ -198,6 +198,7 @@ class Bench:
         return Callers(
             self._machine.populations[shard_id],
             Writer(machine=self._machine, shard_id=shard_id, is_for_peer=is_for_peer),
+            self._machine.applied(shard_id),
         )
 
     def _cut(self, callers: Callers, rate: float, parts: int) -> list[Calls]:

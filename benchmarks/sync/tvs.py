@@ -7,6 +7,7 @@ an id is spread over all values, as that of a random one is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,11 @@ def device_ids(tvs: NDArray[np.int64]) -> NDArray[np.void]:
     words[:, 2] = tvs >> 32
     words[:, 3] = tvs & 0xFFFFFFFF
     return np.frombuffer(words.tobytes(), "V16")
+
+
+def number_of(device_id: UUID) -> int:
+    """Tell a TV's number from its id."""
+    return device_id.int & (2**64 - 1)
 
 
 def pattern_ids(tvs: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.void]:

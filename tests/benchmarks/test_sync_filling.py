@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import psycopg
@@ -155,6 +156,27 @@ def test_a_tv_goes_on_from_what_was_applied():
         assert later[tv] == scribe.versions[tv][0] + 1
     for tv in set(sent_away) & set(later):
         assert later[tv] == scribe.versions[tv][0]
+
+
+def test_tvs_that_have_synced_before_go_on():
+    scribe = Scribe()
+    town = Population(shard_id=0, returning=90, new=11, patterns=300)
+    callers = Callers(town, scribe, {7: 12, 90: 1})
+
+    calls = callers.calls(100)
+
+    assert len(calls.requests) == callers.most + 100 == 100
+    assert scribe.versions[7] == [12]
+    # It isn't new any more, and has too few patterns to be a returning one.
+    assert 90 not in scribe.versions
+
+
+def test_a_number_can_be_told_from_its_id():
+    numbers = np.array([0, 7, 2**40 + 3])
+
+    ids = [UUID(bytes=bytes(each)) for each in tvs.device_ids(numbers)]
+
+    assert [tvs.number_of(each) for each in ids] == numbers.tolist()
 
 
 def test_a_tv_whose_connection_broke_never_calls_again():
