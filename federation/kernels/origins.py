@@ -14,7 +14,7 @@ from .blocks import PatternBlock, device_keys
 from .items import GENRE_PREFIX, ItemFilter
 from .names import OfNames
 from .sampling import hash_keys
-from .sparse import CountsBuilder, SparseCounts
+from .sparse import Alphabet, CountsBuilder, SparseCounts
 from .trends import GLOBAL_REGION, ShardNews, Trend
 
 #: How many shards and batches are named of a trend.
@@ -134,7 +134,7 @@ class OriginCounter:
         return self._reporters.counts(row_names=self._row_names(regions))
 
     def items(
-        self, regions: Sequence[str], names: Sequence[str], prefix: str
+        self, regions: Sequence[str], items: Alphabet, *, n_contents: int
     ) -> SparseCounts:
         """TVs by (region and batch, item).
 
@@ -142,19 +142,19 @@ class OriginCounter:
         ----------
         regions : sequence of str
             The regions by number.
-        names : sequence of str
-            The names by number, without prefix.
-        prefix : str
-            ``genre:`` or nothing.
+        items : Alphabet
+            Contents by number, then genres by number, with their prefix.
+        n_contents : int
+            How many of the items are contents.
 
         Returns
         -------
         SparseCounts
             Rows and columns named.
         """
-        return self._items[prefix].counts(
-            row_names=self._row_names(regions),
-            column_names=[prefix + name for name in names],
+        contents, genres = self._items[""], self._items[GENRE_PREFIX]
+        return contents.beside(genres, column=n_contents).counts(
+            row_names=self._row_names(regions), column_names=items
         )
 
     def _limits_of(self, names: Sequence[str], *, prefix: str) -> UInt64Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -94,6 +95,47 @@ class SparseCounts:
         return np.bincount(self.rows, minlength=n_rows).astype(np.int64)
 
 
+class Alphabet:
+    """Names by number, whose alphabetical order is found once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        In any order, no name twice.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    @cached_property
+    def _order(self) -> Int64Array:
+        names = self._names
+        return np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
+
+    def renumber(self, codes: Int64Array) -> tuple[Int64Array, tuple[str, ...]]:
+        """Number those that occur in alphabetical order.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n,), int64
+            Numbers of names.
+
+        Returns
+        -------
+        codes : ndarray of shape (n,), int64
+            Their new numbers; the old ones where there are no names.
+        names : tuple of str
+            Those that occur.
+        """
+        if not self._names:
+            return codes, ()
+        occurs = np.bincount(codes, minlength=len(self._names)) > 0
+        used = self._order[occurs[self._order]]
+        table = np.zeros(len(self._names), dtype=np.int64)
+        table[used] = np.arange(len(used))
+        return table[codes], tuple(map(self._names.__getitem__, used.tolist()))
+
+
 class CountsBuilder:
     """Adds up pairs block by block."""
 
@@ -131,13 +173,16 @@ class CountsBuilder:
             self._compact()
 
     def counts(
-        self, *, row_names: Sequence[str] = (), column_names: Sequence[str] = ()
+        self,
+        *,
+        row_names: Sequence[str] | Alphabet = (),
+        column_names: Sequence[str] | Alphabet = (),
     ) -> SparseCounts:
         """Everything added so far.
 
         Parameters
         ----------
-        row_names, column_names : sequences of str, optional
+        row_names, column_names : sequences of str or Alphabet, optional
             The names behind the numbers, in any order, no name twice.
 
         Returns
@@ -146,8 +191,10 @@ class CountsBuilder:
             Renumbered so that the names that occur are in alphabetical order.
         """
         self._compact()
-        rows, new_row_names = _renumber(self._keys >> _COLUMN_BITS, row_names)
-        columns, new_column_names = _renumber(self._keys & _COLUMN_MASK, column_names)
+        rows, new_row_names = _alphabet(row_names).renumber(self._keys >> _COLUMN_BITS)
+        columns, new_column_names = _alphabet(column_names).renumber(
+            self._keys & _COLUMN_MASK
+        )
         order = np.argsort(rows << _COLUMN_BITS | columns)
         return SparseCounts(
             rows=rows[order],
@@ -156,6 +203,27 @@ class CountsBuilder:
             row_names=new_row_names,
             column_names=new_column_names,
         )
+
+    def beside(self, other: CountsBuilder, *, column: int) -> CountsBuilder:
+        """The pairs of both, the other's columns following.
+
+        Parameters
+        ----------
+        other : CountsBuilder
+            With the same rows.
+        column : int
+            The number that the other's column 0 gets; above all of these.
+
+        Returns
+        -------
+        CountsBuilder
+            A new one.
+        """
+        both = CountsBuilder()
+        for part, first in ((self, 0), (other, column)):
+            part._compact()
+            both._often.append((part._keys + first, part._counts))
+        return both
 
     def _compact(self) -> None:
         if self._once:
@@ -276,13 +344,5 @@ def _recode(
     return np.array(table, dtype=np.int64)[codes]
 
 
-def _renumber(
-    codes: Int64Array, names: Sequence[str]
-) -> tuple[Int64Array, tuple[str, ...]]:
-    if not names:
-        return codes, ()
-    occurring = np.flatnonzero(np.bincount(codes, minlength=len(names)))
-    used = sorted((names[code], code) for code in occurring.tolist())
-    table = np.zeros(len(names), dtype=np.int64)
-    table[[code for _, code in used]] = np.arange(len(used))
-    return table[codes], tuple(name for name, _ in used)
+def _alphabet(names: Sequence[str] | Alphabet) -> Alphabet:
+    return names if isinstance(names, Alphabet) else Alphabet(names)

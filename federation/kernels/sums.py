@@ -29,7 +29,7 @@ from .quantise import (
     rate_fixed_point,
 )
 from .screening import Screen, open_screen
-from .sparse import CountsBuilder, CountsMerger, SparseCounts, merge_counts
+from .sparse import Alphabet, CountsBuilder, CountsMerger, SparseCounts
 
 # Values summed in float64 at a time: with 2**30 each, they stay exact.
 _SUMMED_VALUES = 1 << 22
@@ -212,16 +212,12 @@ class CellCollector:
             A copy.
         """
         shape = (len(self._coded), N_CONTEXT_CODES)
-        items = [GENRE_PREFIX + name for name in self._genres.names]
-        region_items = merge_counts(
-            [
-                self._region_contents.counts(
-                    row_names=self._regions.names, column_names=self._contents.names
-                ),
-                self._region_genres.counts(
-                    row_names=self._regions.names, column_names=items
-                ),
-            ]
+        regions = Alphabet(self._regions.names)
+        contents = Alphabet(self._contents.names)
+        genres = [GENRE_PREFIX + name for name in self._genres.names]
+        items = Alphabet([*self._contents.names, *genres])
+        region_items = self._region_contents.beside(
+            self._region_genres, column=len(self._contents.names)
         )
         return CellSums(
             n_devices=self._n_devices,
@@ -244,22 +240,12 @@ class CellCollector:
             },
             batches=self._cell_batches.counts(),
             genres=self._cell_genres.counts(column_names=self._genres.names),
-            contents=self._cell_contents.counts(column_names=self._contents.names),
-            region_items=region_items,
-            region_reporters=self._region_reporters.counts(
-                row_names=self._regions.names
-            ),
-            content_devices=self._content_devices.counts(
-                column_names=self._contents.names
-            ),
-            batch_items=merge_counts(
-                [
-                    self._origins.items(self._regions.names, vocabulary.names, prefix)
-                    for vocabulary, prefix in (
-                        (self._contents, ""),
-                        (self._genres, GENRE_PREFIX),
-                    )
-                ]
+            contents=self._cell_contents.counts(column_names=contents),
+            region_items=region_items.counts(row_names=regions, column_names=items),
+            region_reporters=self._region_reporters.counts(row_names=regions),
+            content_devices=self._content_devices.counts(column_names=contents),
+            batch_items=self._origins.items(
+                self._regions.names, items, n_contents=len(self._contents.names)
             ),
             batch_reporters=self._origins.reporters(self._regions.names),
         )
