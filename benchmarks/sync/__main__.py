@@ -43,6 +43,7 @@ QUICK_CELLS = 512
 QUICK_DEVICES = 30_000
 QUICK_PATTERNS = 80_000
 QUICK_NEW = 10_000
+QUICK_SECONDS = 1.5
 
 
 def main() -> int:
@@ -71,7 +72,7 @@ def _measure(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     populations = _populations(options)
     plan = Plan(
         repeats=options.repeats,
-        seconds=2 if options.quick else options.seconds,
+        seconds=QUICK_SECONDS if options.quick else options.seconds,
         open_seconds=options.open_seconds,
         full_shard=0,
         small_shard=len(populations) - 1,

@@ -7,6 +7,7 @@ alternate within seconds on a machine whose speed wanders.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -77,8 +78,13 @@ def open_contenders(machine: Machine, *, naive_shard: int) -> Iterator[Contender
         ),
         "DJANGO_SETTINGS_MODULE": "benchmarks.sync.naive.settings",
     }
-    machine.python("-m", "benchmarks.sync.naive.filling", **peer)
     with ExitStack() as stack:
+        with ThreadPoolExecutor() as pool:
+            filled = pool.submit(
+                machine.python, "-m", "benchmarks.sync.naive.filling", **peer
+            )
+            product = stack.enter_context(machine.serving())
+            filled.result()
         null = stack.enter_context(
             serving.granian("benchmarks.sync.null:application", threads=NULL_THREADS)
         )
@@ -89,7 +95,6 @@ def open_contenders(machine: Machine, *, naive_shard: int) -> Iterator[Contender
                 environment=peer,
             )
         )
-        product = stack.enter_context(machine.serving())
         yield Contenders(
             product=Contender(product.url.removeprefix("http://"), product.pid),
             product_url=product.url,

@@ -171,7 +171,7 @@ class Bench:
                     machine, population, seconds=plan.seconds
                 )
             found["pgbench_grouped"] = pgbench.grouped(
-                machine, population, seconds=plan.seconds
+                machine, population, seconds=plan.seconds / 2
             )
         with contenders.alone(contenders.naive):
             machine.checkpoint()
