@@ -1,0 +1,1 @@
+"""An app of Flower: clients return what they are given, the server averages it."""
