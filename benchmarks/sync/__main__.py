@@ -18,6 +18,7 @@ from benchmarks.installation import InstallationError
 from benchmarks.sync import herd, report
 from benchmarks.sync.contenders import open_contenders
 from benchmarks.sync.filling import NoRoom
+from benchmarks.sync.flower import FlowerError
 from benchmarks.sync.generator import GeneratorError
 from benchmarks.sync.hnsw import NoIndex
 from benchmarks.sync.machine import MachineError, open_machine
@@ -58,7 +59,7 @@ def main() -> int:
         return 130
     except (
         *(MachineError, NoRoom, GeneratorError, InstallationError),
-        *(NoIndex, EmbeddedPostgresError),
+        *(NoIndex, FlowerError, EmbeddedPostgresError),
     ) as exc:
         progress.say(str(exc))
         return 2
@@ -109,6 +110,7 @@ def _at_length(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
         **bench.overloaded(capacity),
         **bench.stats(),
         **bench.similar(),
+        **bench.flower(capacity),
     }
 
 

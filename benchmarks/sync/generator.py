@@ -4,7 +4,8 @@ In the open loop requests are due at random instants whatever became of those be
 and a latency counts from the instant that the request was due: a server that stalls
 can't make its clients wait with asking. Each request that is due while all connections
 are busy gets a new one, up to a limit. In the closed loop some connections ask again as
-soon as they are answered. Connections are kept alive.
+soon as they are answered; one that was sent away rests for a moment, so that capacity
+is measured and not what sending away costs. Connections are kept alive.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from numpy.typing import NDArray
 
 #: For answers to what was sent, once nothing more is due.
 END_SECONDS = 30.0
+
+#: How long a connection of the closed loop rests after it was sent away.
+REST_SECONDS = 0.1
 
 _CONNECTED = 0
 _RECEIVE_BYTES = 1 << 18
@@ -147,6 +151,9 @@ class _Run:
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}
         self._idle: list[_Connection] = []
+        #: Until when each rests, the first first.
+        self._resting: deque[tuple[float, _Connection]] = deque()
+        self._rest_seconds = 0.0
         self._rows: list[tuple[int, int, float, float, float, int]] = []
         self._start = 0.0
         self._most = 0
@@ -162,11 +169,13 @@ class _Run:
     def closed(self, seconds: float) -> Load:
         with _Quiet() as quiet:
             self._start = time.perf_counter()
+            self._rest_seconds = REST_SECONDS
             end = self._start + seconds
             while self._waiting and time.perf_counter() < end:
+                self._wake()
                 while self._waiting and self._has_room:
                     self._send(time.perf_counter())
-                for connection in self._receive(0.1):
+                for connection in self._receive(REST_SECONDS / 4):
                     self._hand_back(connection)
             seconds = time.perf_counter() - self._start
         self._finish()
@@ -276,8 +285,19 @@ class _Run:
         connection.received = bytearray()
         if is_last:
             self._drop(connection)
+        elif status == SENT_AWAY and self._rest_seconds:
+            until = time.perf_counter() + self._rest_seconds
+            self._resting.append((until, connection))
         else:
             self._idle.append(connection)
+
+    def _wake(self) -> None:
+        now = time.perf_counter()
+        while self._resting and self._resting[0][0] <= now:
+            _, connection = self._resting.popleft()
+            # It may have been closed meanwhile.
+            if connection in self._connections.values():
+                self._idle.append(connection)
 
     def _note(self, connection: _Connection, status: int, size: int) -> None:
         now = time.perf_counter()

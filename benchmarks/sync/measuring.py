@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from benchmarks.sync import figures, generator, hnsw, pgbench, similar
+from benchmarks.sync import figures, flower, generator, hnsw, pgbench, similar
 from benchmarks.sync.callers import Callers, Calls, Writer
 from benchmarks.sync.contenders import Contender, Contenders
 from benchmarks.sync.figures import Figures
@@ -136,6 +136,16 @@ class Bench:
             self._machine.connect_shard(self._plan.small_shard) as connection,
         ):
             return similar.measured() | hnsw.measured(connection)
+
+    def flower(self, rate: float) -> Figures:
+        """Flower's server and clients, beside syncs."""
+        self._progress.say("Flower")
+        with self._contenders.alone(None):
+            found = flower.measured(repeats=self._plan.repeats)
+        return found | {
+            "ratio_flower": rate / found["flower_per_second"],
+            "ratio_flower_streams": rate / found["flower_streams_per_second"],
+        }
 
     def stats(self) -> Figures:
         """How long ``GET /api/v1/stats`` takes at this size."""

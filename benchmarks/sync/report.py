@@ -65,7 +65,13 @@ FIGURES = (
         limit=8,
         beside="{hnsw_p50_ms:.2f} ms; {ratio_hnsw_one_taste:.1f} for one taste",
     ),
-    Figure(name="ratio_flower", label="updates/s ÷ Flower's", limit=10),
+    Figure(
+        name="ratio_flower",
+        label="updates/s ÷ Flower's SuperLink",
+        limit=10,
+        beside="{flower_per_second:,.0f} a second; {flower_streams_per_second:,.0f} of "
+        "its former server: {ratio_flower_streams:.2f}",
+    ),
     Figure(name="growth", label="syncs/s, full shard ÷ small one", limit=0.8),
     Figure(name="goodput_at_2x", label="goodput at 2 × capacity", limit=0.9),
     Figure(name="goodput_at_10x", label="goodput at 10 × capacity", limit=0.9),
