@@ -13,7 +13,11 @@ from django.db import connections
 from hypothesis import HealthCheck, settings
 
 from federation import holding
+from patterns.services import group_commit
 from shards.models import Shard
+from tests.plugins.databases import (
+    django_db_modify_db_settings as django_db_modify_db_settings,
+)
 
 # Every run tries the same examples, and a slow machine is no failure.
 settings.register_profile(
@@ -30,6 +34,13 @@ def _nothing_loaded() -> None:
     """What other tests have read may have the version and the checksum of what is
     to be read here, and other codebooks and ordinals."""
     holding.forget()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_open() -> Iterator[None]:
+    """Databases that are emptied or dropped want nobody connected."""
+    yield
+    group_commit.close_all()
 
 
 @pytest.fixture
