@@ -51,7 +51,7 @@ TASTES = """
 
 def tastes_of(shard_alias: str, device_id: UUID) -> Tastes:
     """Read what answering a TV needs."""
-    with raw_cursor(shard_alias) as cursor:
+    with raw_cursor(connections[shard_alias]) as cursor:
         cursor.execute(TASTES, [[device_id]])
         return tastes_by_device(cursor.fetchall()).get(device_id, NO_TASTES)
 

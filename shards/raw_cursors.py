@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 @contextmanager
-def raw_cursor(alias: str) -> Iterator[psycopg.RawCursor[Any]]:
-    """Open a cursor on this thread's connection; it raises Django's errors."""
-    connection = connections[alias]
+def raw_cursor(connection: BaseDatabaseWrapper) -> Iterator[psycopg.RawCursor[Any]]:
+    """Open a cursor on one of Django's connections; it raises Django's errors."""
     connection.ensure_connection()
     with (
         connection.wrap_database_errors,

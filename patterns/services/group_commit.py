@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from patterns import metrics
@@ -37,10 +39,15 @@ PATIENCE_SECONDS = 2.0
 
 
 class GroupCommit:
-    """The groups of one process for one shard, one at a time."""
+    """The groups of one process for one shard, one at a time, on one connection.
+
+    So there are as many connections as processes, not as threads, and whoever leads
+    finds the statement prepared.
+    """
 
     def __init__(self, shard_alias: str) -> None:
         self._alias = shard_alias
+        self._connection: BaseDatabaseWrapper | None = None
         self._lock = threading.Lock()
         self._waiting: deque[_Place] = deque()
         self._is_led = False
@@ -89,6 +96,7 @@ class GroupCommit:
         except Exception:
             # Each is tried alone, and meets its error there if it is its own.
             metrics.FAILED_GROUPS.inc()
+            self._close_if_broken()
         finally:
             self._hand_over()
             for place in group:
@@ -118,13 +126,33 @@ class GroupCommit:
         metrics.GROUP_SIZE.observe(len(syncs))
         started = time.perf_counter()
         outcomes = groups.write(
-            self._alias,
+            self._shared_connection(),
             syncs,
             now=timezone.now(),
             latency_us=groups.latency_us(syncs) + len(syncs) * self._last_us,
         )
         self._last_us = round((time.perf_counter() - started) * 1_000_000)
         return outcomes
+
+    def _shared_connection(self) -> BaseDatabaseWrapper:
+        """Give that of the leaders, of whom there is one at a time."""
+        own = connections[self._alias]
+        if own.in_atomic_block:
+            return own  # whoever called is to decide whether this is committed
+        if self._connection is None:
+            self._connection = own.copy()
+            self._connection.inc_thread_sharing()
+        return self._connection
+
+    def _close_if_broken(self) -> None:
+        if self._connection is not None:
+            self._connection.close_if_unusable_or_obsolete()
+
+    def close(self) -> None:
+        """Close its connection, while nobody leads; the next leader opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _hand_over(self) -> None:
         with self._lock:
@@ -156,6 +184,12 @@ def of(shard_alias: str) -> GroupCommit:
     found = _by_alias.get(shard_alias)
     # Whoever is slower gets that of the quicker.
     return found or _by_alias.setdefault(shard_alias, GroupCommit(shard_alias))
+
+
+def close_all() -> None:
+    """Close the connections of this process, while nothing is written."""
+    for each in _by_alias.values():
+        each.close()
 
 
 _by_alias: dict[str, GroupCommit] = {}

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from patterns.arrays import uuids
 from patterns.selectors import NO_TASTES, TASTES, Tastes, tastes_by_device
@@ -53,7 +54,11 @@ class Outcome(NamedTuple):
 
 
 def write(
-    shard_alias: str, syncs: Sequence[Sync], *, now: datetime, latency_us: int
+    connection: BaseDatabaseWrapper,
+    syncs: Sequence[Sync],
+    *,
+    now: datetime,
+    latency_us: int,
 ) -> dict[UUID, Outcome]:
     """Apply what can be applied; by TV what became of it.
 
@@ -69,10 +74,10 @@ def write(
     values = [given[name] for name in PARAMETERS]
     behind = [sync.device_id for sync in syncs if sync.wants_tastes]
     if not behind:
-        with raw_cursor(shard_alias) as cursor:
+        with raw_cursor(connection) as cursor:
             cursor.execute(STATEMENT, values)
             return {row[0]: Outcome(*row) for row in cursor.fetchall()}
-    rows, tastes = _write_and_read(shard_alias, values, behind)
+    rows, tastes = _write_and_read(connection, values, behind)
     found = {
         **dict.fromkeys(behind, NO_TASTES),
         **tastes_by_device(tastes),
@@ -81,10 +86,10 @@ def write(
 
 
 def _write_and_read(
-    shard_alias: str, values: Sequence[Any], behind: Sequence[UUID]
+    connection: BaseDatabaseWrapper, values: Sequence[Any], behind: Sequence[UUID]
 ) -> tuple[list[Any], list[Any]]:
     """Send both statements before either is answered: one trip, one commit."""
-    with raw_cursor(shard_alias) as writing, raw_cursor(shard_alias) as reading:
+    with raw_cursor(connection) as writing, raw_cursor(connection) as reading:
         with writing.connection.pipeline():
             writing.execute(STATEMENT, values)
             reading.execute(TASTES, [uuids([each.bytes for each in behind])])

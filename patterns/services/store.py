@@ -82,11 +82,11 @@ def _write_alone(shard_alias: str, sync: Sync) -> Outcome:
         return _write_locked(shard_alias, sync)
     except (OperationalError, InterfaceError):
         connection = connections[shard_alias]
-        if connection.in_atomic_block or connection.is_usable():
+        if connection.in_atomic_block:
             raise
         # The database was restarted, or the network was. If the sync was committed
         # all the same, the next try finds it.
-        connection.close()
+        connection.close_if_unusable_or_obsolete()
         return _write_locked(shard_alias, sync)
 
 
@@ -96,7 +96,7 @@ def _write_locked(shard_alias: str, sync: Sync) -> Outcome:
         if device.select_for_update(no_key=True).values("id").first() is None:
             raise DeviceUnknown(device_id=sync.device_id)
         outcomes = groups.write(
-            shard_alias,
+            connections[shard_alias],
             [sync],
             now=timezone.now(),
             latency_us=groups.latency_us([sync]),

@@ -208,14 +208,33 @@ def test_a_tv_that_is_written_elsewhere_waits_alone(pool, tvs):
 
 def test_a_connection_that_was_cut_costs_no_sync(tvs):
     learn(tvs[0])
-    with connections[SHARD].cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (pid,) = cursor.fetchone()
     with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        cursor.execute(
+            """
+            SELECT pg_terminate_backend(pid, 10000)
+            FROM pg_stat_activity
+            WHERE datname = %s AND backend_type = 'client backend'
+            """,
+            [connections[SHARD].settings_dict["NAME"]],
+        )
+        assert cursor.rowcount >= 2  # the groups', and this thread's own
 
     assert learn(tvs[1]).pattern_count == 1
     assert learn(tvs[0], 2).pattern_count == 2
+
+
+def test_whoever_leads_writes_on_the_same_connection(pool, tvs):
+    for tv in tvs:
+        pool(learn, tv).result()
+
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+            " AND query LIKE 'WITH sent%%' OR query LIKE '%%held AS MATERIALIZED%%'"
+            " AND pid <> pg_backend_pid()",
+            [connections[SHARD].settings_dict["NAME"]],
+        )
+        assert cursor.fetchone() == (1,)
 
 
 def test_full_queue_turns_syncs_away_with_nothing_written(pool, tvs, monkeypatch):
