@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, settings
 from federation import holding
 from patterns.services import group_commit
 from shards.models import Shard
+from tests.plugins.databases import (
+    django_db_modify_db_settings as django_db_modify_db_settings,
+)
 
 # Every run tries the same examples, and a slow machine is no failure.
 settings.register_profile(
