@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
+from federation import listing
 from federation.collect import FirstReading, SecondReading
 from federation.defences import Defences, defend
 from federation.kernels import (
@@ -21,14 +21,12 @@ from federation.kernels import (
     CellSums,
     ItemFilter,
     ItemHistory,
-    Links,
     PairPlan,
-    PublishableCells,
     Screen,
     ShardHistory,
     ShardNews,
     Trend,
-    TrendOrigin,
+    TrendOutcome,
     find_trends,
     fit_screened_cells,
     link_contents,
@@ -43,18 +41,12 @@ from federation.kernels.arrays import BoolArray
 from federation.kernels.clipping import Clipping
 from federation.quarantined import NOTHING, Quarantined
 from federation.result import (
-    ResultLinks,
     ResultOrigin,
-    ResultPattern,
-    ResultTrend,
     RoundResult,
 )
 
 if TYPE_CHECKING:
     from federation.kernels.noise import NoisePlan
-
-#: Published numbers are rounded to this many places: more would be noise, and costs.
-DECIMAL_PLACES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,62 +182,45 @@ def conclude(
     """
     counted, enough = reading, thresholds.min_devices
     noise = noise_plan(thresholds)
-    if noise is not None:
-        if released is None:
-            raise ValueError("A round with noise goes on with what was released.")
-        reading = released
-        thresholds = replace(thresholds, min_devices=noise.least_count)
-        shards = None
-    is_judged = noise is None or not absent
-    # What was released once tells no more if it is told again.
-    kept = previous_trends
     if noise is None:
-        kept = _still_named(previous_trends, counted.sums, enough)
+        basis = _Basis(
+            reading=reading,
+            min_devices=enough,
+            reporters=reading.sums.reporters(),
+            previous_trends=_still_named(previous_trends, reading.sums, enough),
+            shard_history=shard_history,
+            shards=shards or {},
+            absent=absent if shards else (),
+        )
+    else:
+        basis = _noisy_basis(released, noise, previous_trends, is_whole=not absent)
+    sums = basis.reading.sums
     enough_behind = publishable_cells(
-        reading.sums,
+        sums,
         min_sources=thresholds.min_sources,
-        min_devices=thresholds.min_devices,
+        min_devices=basis.min_devices,
         min_batches=thresholds.min_batches,
     )
     defended = defend(
         enough_behind,
         cells=cells,
         screen=screen or open_screen(len(cells)),
-        n_devices=reading.sums.n_devices,
+        n_devices=sums.n_devices,
         history=cell_history or no_cell_history(),
         quarantined=quarantined,
         outlying=outlying or {},
     )
-    published = defended.published
-    trends = find_trends(
-        reading.sums.region_items,
-        reading.sums.reporters() if is_judged else {},
-        history=history,
-        previous=kept,
-        decay=thresholds.trend_decay,
-        min_devices=thresholds.min_devices,
-        shard_history=shard_history if noise is None else None,
-        shards=shards,
-        absent=absent if shards else (),
-    )
-    listed = [*trends.trends, *trends.fading]
-    origins = trace_trends(
-        listed,
-        shards=shards or {},
-        batch_items=reading.sums.batch_items,
-        batch_reporters=reading.sums.batch_reporters,
-        min_devices=thresholds.min_devices,
-    )
-    links = link_contents(reading.pairs, min_devices=thresholds.min_devices)
+    trends = basis.find_trends(history, decay=thresholds.trend_decay)
+    links = link_contents(basis.reading.pairs, min_devices=basis.min_devices)
     return Outcome(
         result=RoundResult(
-            patterns=_patterns(published, reading, cells),
-            trends=_ranked(trends.trends),
-            links=_by_content(links),
-            embeddings=published.embeddings,
-            source_counts=published.source_count,
-            fading=_ranked(trends.fading),
-            origins=tuple(map(_origin, listed, origins)),
+            patterns=listing.patterns(defended.published, basis.reading, cells),
+            trends=listing.ranked(trends.trends),
+            links=listing.by_content(links),
+            embeddings=defended.published.embeddings,
+            source_counts=defended.published.source_count,
+            fading=listing.ranked(trends.fading),
+            origins=basis.origins_of([*trends.trends, *trends.fading]),
         ),
         history=trends.history,
         shard_history=trends.shard_history,
@@ -255,6 +230,64 @@ def conclude(
         cell_history=defended.history,
         suppressed_trend_count=int((counted.sums.region_items.counts < enough).sum()),
         suppressed_link_count=int((counted.pairs.pairs.counts < enough).sum()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Basis:
+    """What a round makes its result of."""
+
+    reading: SecondReading
+    min_devices: int
+    #: TVs with news by region; none if no trend is judged.
+    reporters: Mapping[str, int]
+    previous_trends: Sequence[Trend]
+    shard_history: Mapping[tuple[str, int], ShardHistory] | None = None
+    shards: Mapping[int, ShardNews] = field(default_factory=dict)
+    absent: Collection[int] = ()
+
+    def find_trends(
+        self, history: Mapping[tuple[str, str], ItemHistory], *, decay: float
+    ) -> TrendOutcome:
+        return find_trends(
+            self.reading.sums.region_items,
+            self.reporters,
+            history=history,
+            previous=self.previous_trends,
+            decay=decay,
+            min_devices=self.min_devices,
+            shard_history=self.shard_history,
+            shards=self.shards,
+            absent=self.absent,
+        )
+
+    def origins_of(self, trends: Sequence[Trend]) -> tuple[ResultOrigin, ...]:
+        origins = trace_trends(
+            trends,
+            shards=self.shards,
+            batch_items=self.reading.sums.batch_items,
+            batch_reporters=self.reading.sums.batch_reporters,
+            min_devices=self.min_devices,
+        )
+        return tuple(map(listing.origin_of, trends, origins))
+
+
+def _noisy_basis(
+    released: SecondReading | None,
+    noise: NoisePlan,
+    previous_trends: Sequence[Trend],
+    *,
+    is_whole: bool,
+) -> _Basis:
+    """What a round with noise goes by: nothing that was counted without."""
+    if released is None:
+        raise ValueError("A round with noise goes on with what was released.")
+    return _Basis(
+        reading=released,
+        min_devices=noise.least_count,
+        reporters=released.sums.reporters() if is_whole else {},
+        # What was released once tells no more if it is told again.
+        previous_trends=previous_trends,
     )
 
 
@@ -268,68 +301,3 @@ def _still_named(
         genre = GENRE_PREFIX + sums.genres.column_names[column]
         named[genre] = max(named.get(genre, 0), int(count))
     return [trend for trend in trends if named.get(trend.item, 0) >= min_devices]
-
-
-def _patterns(
-    published: PublishableCells, reading: SecondReading, cells: Cells
-) -> tuple[ResultPattern, ...]:
-    batch_counts = reading.sums.batches.row_totals(reading.sums.n_cells)
-    return tuple(
-        ResultPattern(
-            cell=int(cells.ids[row]),
-            success_rate=round(float(published.success_rate[place]), DECIMAL_PLACES),
-            sample_count=int(published.sample_count[place]),
-            mass=round(float(published.mass[place]), DECIMAL_PLACES),
-            device_count=int(published.device_count[place]),
-            batch_count=int(batch_counts[row]),
-            time_of_day=int(published.time_of_day[place]),
-            day_of_week=int(published.day_of_week[place]),
-            content_type=int(published.content_type[place]),
-            genre_hints=tuple(published.genres[place]),
-            content_ids=tuple(published.contents[place]),
-        )
-        for place, row in enumerate(published.rows.tolist())
-    )
-
-
-def _ranked(trends: Sequence[Trend]) -> tuple[ResultTrend, ...]:
-    return tuple(
-        ResultTrend(
-            region=region,
-            rank=rank,
-            item=trend.item,
-            score=round(trend.score, DECIMAL_PLACES),
-            rate=round(trend.rate, DECIMAL_PLACES),
-            usual_rate=round(trend.usual_rate, DECIMAL_PLACES),
-            device_count=trend.device_count,
-            kind=trend.kind,
-        )
-        for region, of_region in groupby(trends, key=lambda trend: trend.region)
-        for rank, trend in enumerate(of_region, start=1)
-    )
-
-
-def _origin(trend: Trend, origin: TrendOrigin) -> ResultOrigin:
-    shards, batches = origin.shards, origin.batches
-    return ResultOrigin(
-        course=tuple(round(rate, DECIMAL_PLACES) for rate in trend.course),
-        shard_ids=tuple(shard for shard, _ in shards.largest),
-        shard_shares=tuple(share for _, share in shards.largest),
-        batch_ids=tuple(batch for batch, _ in batches.largest),
-        batch_shares=tuple(share for _, share in batches.largest),
-        shard_concentration=shards.concentration,
-        batch_concentration=batches.concentration,
-        carrying_shard=shards.carried_by,
-        carrying_batch=batches.carried_by,
-    )
-
-
-def _by_content(links: Links) -> tuple[ResultLinks, ...]:
-    return tuple(
-        ResultLinks(
-            content_id=content_id,
-            related_ids=tuple(related for related, _ in leads),
-            weights=tuple(round(weight, DECIMAL_PLACES) for _, weight in leads),
-        )
-        for content_id, leads in links.by_content().items()
-    )
