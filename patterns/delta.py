@@ -28,10 +28,11 @@ def _no_vectors() -> NDArray[np.float32]:
 
 
 # Columns, because a sync has dozens of entries and a server thousands of syncs: an
-# object for each would cost more than all the rest of reading them.
+# object for each would cost more than all the rest of reading them. Not frozen, since
+# that takes six times as long to make; nobody changes them all the same.
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Additions:
     """Patterns as the TV has them now; each replaces one with the same id.
 
@@ -59,7 +60,7 @@ class Additions:
         return len(self.ids)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Updates:
     """More samples of patterns that are stored already; row i is of one pattern."""
 

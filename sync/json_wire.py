@@ -108,14 +108,16 @@ def _wishes(body: Any, publication: Callable[[], LoadedPublication]) -> Wishes:
     field = "embedding_encodings"
     names = fields.items(body.get(field), field, at_most=rules.PREFERENCES_LIMIT)
     codebook_version = body.get("codebook_version")
+    if codebook_version is None:
+        codebook_version = 0
     return rules.wishes(
         preferences=[
             fields.choice(name, f"{field}[{i}]", EmbeddingEncoding)
             for i, name in enumerate(names)
         ],
         detail=fields.choice(body.get("detail"), "detail", ReplyDetail),
-        codebook_version=0 if codebook_version is None else codebook_version,
-        publication=publication,
+        codebook_version=codebook_version,
+        has_codebook=lambda: publication().codebooks.get(codebook_version) is not None,
     )
 
 

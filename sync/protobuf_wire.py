@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from uuid import UUID
 
-from constellation.v1 import sync_pb2
+from constellation.v1 import embedding_pb2, sync_pb2
 from federation.publication import LoadedPublication
 from sync import fields, rules
 from sync.current import PublicationSource
@@ -27,6 +27,7 @@ from sync.renderers import ProtobufRenderer
 media_type = ProtobufRenderer.media_type
 
 _ENCODINGS = "embedding_encodings"
+_CODES = embedding_pb2.EmbeddingEncoding.EMBEDDING_ENCODING_CODES
 
 
 def read_sync(body: bytes, source: PublicationSource) -> SyncRequest:
@@ -94,21 +95,28 @@ def write_enrolment(reply: EnrolmentReply) -> bytes:
 def _wishes(
     message: sync_pb2.SyncRequest, publication: Callable[[], LoadedPublication]
 ) -> Wishes:
-    fields.check_length(
-        len(message.embedding_encodings), _ENCODINGS, at_most=rules.PREFERENCES_LIMIT
+    preferences = message.embedding_encodings
+    fields.check_length(len(preferences), _ENCODINGS, at_most=rules.PREFERENCES_LIMIT)
+    version: int = message.codebook_version
+    has_codebook = (
+        version > 0
+        and _CODES in preferences
+        and publication().codebooks.get(version) is not None
     )
-    return rules.wishes(
-        preferences=_preferences(tuple(message.embedding_encodings)),
-        detail=fields.code(message.detail, "detail", ReplyDetail),
-        codebook_version=message.codebook_version,
-        publication=publication,
-    )
+    return _checked_wishes(tuple(preferences), message.detail, version, has_codebook)
 
 
 # TVs of one make all say the same.
 @lru_cache(maxsize=1024)
-def _preferences(codes: tuple[int, ...]) -> tuple[EmbeddingEncoding, ...]:
-    return tuple(
-        EmbeddingEncoding(fields.code(code, f"{_ENCODINGS}[{i}]", EmbeddingEncoding))
-        for i, code in enumerate(codes)
+def _checked_wishes(
+    codes: tuple[int, ...], detail: int, codebook_version: int, has_codebook: bool
+) -> Wishes:
+    return rules.wishes(
+        preferences=[
+            fields.code(code, f"{_ENCODINGS}[{i}]", EmbeddingEncoding)
+            for i, code in enumerate(codes)
+        ],
+        detail=fields.code(detail, "detail", ReplyDetail),
+        codebook_version=codebook_version,
+        has_codebook=lambda: has_codebook,
     )

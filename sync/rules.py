@@ -121,21 +121,18 @@ def wishes(
     preferences: Sequence[int],
     detail: int,
     codebook_version: Any,
-    publication: Callable[[], LoadedPublication],
+    has_codebook: Callable[[], bool],
 ) -> Wishes:
     """Choose how to write a reply: by the first preference that can be served.
 
-    The publication is asked for only if codes are the one.
+    It is asked only if codes are the one whether that codebook is understood here.
     """
     fields.whole_number(
         codebook_version, "codebook_version", at_least=0, at_most=CODEBOOK_VERSION_MAX
     )
     encoding = _encoding(
         preferences,
-        can_code=lambda: (
-            codebook_version > 0
-            and publication().codebooks.get(codebook_version) is not None
-        ),
+        can_code=lambda: codebook_version > 0 and has_codebook(),
     )
     version = codebook_version if encoding is EmbeddingEncoding.CODES else 0
     return _wishes(encoding, version, detail == ReplyDetail.COMPACT)

@@ -72,33 +72,57 @@ def write(
     targets, places = _distinct(related, picked.left_out, table.scratch.numbers)
     if len(targets) == 0:
         return
-    is_kept = np.zeros(len(targets) + 1, dtype=np.bool_)
-    if limit_bytes is None:
-        is_kept[1:] = True
-    else:
-        largest = int(table.targets[related.max()])
-        most_important = _most_important(
-            importance=np.bincount(places, weights),
-            links=np.bincount(places),
-            deltas_bytes=_deltas_bytes(len(targets), largest),
-            limit_bytes=limit_bytes - picked.sources_bytes - OVERHEAD_BYTES,
-        )
-        is_kept[most_important] = True
-    kept = table.targets[targets[is_kept[1:]]]
-    if len(kept) == 0:
+    is_link = places > 0
+    if limit_bytes is not None:
+        room = limit_bytes - picked.sources_bytes - OVERHEAD_BYTES
+        largest = int(table.targets[targets[-1]])
+        if _bytes_of_all(is_link, len(targets), largest) > room:
+            targets, places = _reduced(targets, places, weights, largest, room)
+            is_link = places > 0
+    if len(targets) == 0:
         return
-    is_link = is_kept[places]
     counts = np.add.reduce(
         is_link.reshape(picked.related.shape), axis=1, dtype=np.uint8
     )
     leads_on = counts > 0
-    new_places = is_kept.cumsum(dtype="u1" if len(kept) <= ONE_BYTE_PLACES else "<u2")
-    new_places -= 1
     message.references.extend(picked.sources[leads_on].tolist())
     message.counts = counts[leads_on].tobytes()
-    message.related_deltas.extend(deltas(kept).tolist())
-    message.places = new_places[places[is_link]].tobytes()
+    message.related_deltas.extend(deltas(table.targets[targets]).tolist())
+    written = places[is_link]
+    written -= 1
+    size = "u1" if len(targets) <= ONE_BYTE_PLACES else "<u2"
+    message.places = written.astype(size).tobytes()
     message.weights = weights[is_link].tobytes()
+
+
+def _bytes_of_all(is_link: NDArray[np.bool_], count: int, largest: int) -> int:
+    """Bound what the links to so many contents take, as ``_reduced`` reckons."""
+    per_link = 2 if count <= ONE_BYTE_PLACES else 3
+    deltas_bytes = count
+    while largest := largest >> _VARINT_BITS:
+        deltas_bytes += min(count, largest)
+    return per_link * int(np.count_nonzero(is_link)) + deltas_bytes
+
+
+def _reduced(
+    targets: Places,
+    places: Places,
+    weights: NDArray[np.uint8],
+    largest: int,
+    limit_bytes: int,
+) -> tuple[Places, Places]:
+    """Leave out the contents that matter least until the others fit."""
+    most_important = _most_important(
+        importance=np.bincount(places, weights),
+        links=np.bincount(places),
+        deltas_bytes=_deltas_bytes(len(targets), largest),
+        limit_bytes=limit_bytes,
+    )
+    is_kept = np.zeros(len(targets) + 1, dtype=np.bool_)
+    is_kept[most_important] = True
+    new_places = is_kept.cumsum()
+    new_places[~is_kept] = 0
+    return targets[is_kept[1:]], new_places[places]
 
 
 def deltas(numbers: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import accumulate, islice, repeat
+from itertools import accumulate
 from typing import cast
 
 from django.conf import settings
@@ -17,7 +17,7 @@ from sync import fields, rules
 
 _PACKED = "delta.packed"
 
-Names = tuple[str, ...]
+Names = Sequence[str]
 
 
 class References:
@@ -34,7 +34,7 @@ class References:
 
     def genre_hints(
         self, column: content_pb2.ReferenceLists, paths: Sequence[str]
-    ) -> list[Names]:
+    ) -> Sequence[Names]:
         """Read the genres of each addition."""
         rows = _Rows(column, paths, "genre_hints", at_most=GENRE_HINTS_LIMIT)
         genre_of = _genre if self._names else _published_genre
@@ -51,7 +51,7 @@ class References:
 
     def content_ids(
         self, column: content_pb2.ReferenceLists, paths: Sequence[str]
-    ) -> list[Names]:
+    ) -> Sequence[Names]:
         """Read the contents of each addition."""
         rows = _Rows(column, paths, "content_ids", at_most=CONTENT_IDS_LIMIT)
         items = self._items(rows)
@@ -63,14 +63,16 @@ class References:
 
     def _checked(
         self,
-        rows: Iterator[Iterable[str]],
+        rows: Sequence[list[str]],
         paths: Sequence[str],
         check: Callable[[list[str], str], Names],
-    ) -> list[Names]:
+    ) -> Sequence[Names]:
         """Check names that came along; published ones need no check."""
         if self._names:
-            return list(map(check, map(list, rows), paths))
-        return list(map(tuple, map(dict.fromkeys, rows)))
+            return list(map(check, rows, paths))
+        if sum(map(len, map(set, rows))) == sum(map(len, rows)):
+            return rows
+        return list(map(list, map(dict.fromkeys, rows)))
 
     def _items(self, rows: _Rows) -> list[str]:
         references, names = rows.references, self._names
@@ -144,9 +146,10 @@ class _Rows:
         self._paths = paths
         self._name = name
 
-    def of(self, items: list[str]) -> Iterator[Iterable[str]]:
-        """Share out what the references stand for, to be read row after row."""
-        return map(islice, repeat(iter(items)), self._counts)
+    def of(self, items: list[str]) -> list[list[str]]:
+        """Share out what the references stand for."""
+        ends = list(accumulate(self._counts))
+        return list(map(items.__getitem__, map(slice, [0, *ends], ends)))
 
     def path(self, place: int) -> str:
         """Tell what a reference would be called in the lists."""
