@@ -40,8 +40,17 @@ FOREIGN_SETTINGS = (
     "SHARD_POSTGRES_URLS",
 )
 
-#: Few TVs must do; no round but those that are asked for.
+#: Few TVs must do.
 SETTINGS = {"MIN_DEVICES_PER_PATTERN": "5", "FEDERATION_INTERVAL_SECS": "86400"}
+
+#: The first round of a schedule begins by itself as soon as there are a few TVs.
+_ONLY_ROUNDS_ASKED_FOR = """
+from federation import schedule
+row = schedule.ensure()
+row.enabled = False
+row.save()
+print("{}")
+"""
 
 
 class InstallationError(Exception):
@@ -92,6 +101,7 @@ class Installation:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise InstallationError(f"It didn't start:\n{self._log.read_text()}")
             time.sleep(POLL_SECONDS)
+        self.python("manage.py", "shell", "-v", "0", "-c", _ONLY_ROUNDS_ASKED_FOR)
 
     def command(self, *arguments: str) -> dict[str, Any]:
         """Run a command of ``manage.py`` beside it; what it says to machines."""
