@@ -119,7 +119,12 @@ from .publishable import PublishableCells, publishable_cells
 from .sampling import LARGEST_HASH, PatternSample, PatternSampler, merge_samples
 from .screening import Screen, fit_screened_cells, open_screen
 from .season import ItemHistory, Kind
-from .similar import SIMILAR_CELLS, heaviest_cells, nearest_cells
+from .similar import (
+    SIMILAR_CELLS,
+    heaviest_cells,
+    nearest_cells,
+    nearest_cells_of_each,
+)
 from .sparse import SparseCounts
 from .sums import CellCollector, CellSums, merge_sums
 from .trends import (
@@ -179,6 +184,7 @@ __all__ = [
     "merge_sums",
     "nearest_cell_rows",
     "nearest_cells",
+    "nearest_cells_of_each",
     "no_cell_history",
     "no_cells",
     "open_screen",
