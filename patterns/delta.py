@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,55 +103,62 @@ class Delta:
         another one.
         """
         counts = len(self.added), len(self.updated), len(self.removed)
-        pieces = [struct.pack("<3I", *counts)]
+        pieces = [_COUNTS.pack(*counts)]
         if self.added:
             pieces += _pieces_of_additions(self.added)
-        pieces += map(_piece_of_update, *_columns_of(self.updated))
+        pieces += map(_UPDATE.pack, *_columns_of(self.updated))
         pieces += self.removed
         return hashlib.sha256(b"".join(pieces)).digest()
+
+
+_COUNT = struct.Struct("<I")
+_COUNTS = struct.Struct("<3I")
+_CODE = struct.Struct("<2I")
+_FACTS = struct.Struct("<dq3B")
+_UPDATE = struct.Struct("<16sdq")
 
 
 def _pieces_of_additions(added: Additions) -> Iterator[bytes]:
     vectors = added.embeddings.astype("<f4", copy=False)
     facts = map(
-        struct.Struct("<dq3B").pack,
+        _FACTS.pack,
         added.success_rates,
         added.sample_counts,
         added.times_of_day,
         added.days_of_week,
         added.content_types,
     )
-    for row, (pattern_id, code, fact) in enumerate(
-        zip(added.ids, added.codes, facts, strict=True)
+    for row, (pattern_id, code, fact, genres, contents) in enumerate(
+        zip(
+            *(added.ids, added.codes, facts, added.genre_hints, added.content_ids),
+            strict=True,
+        )
     ):
         yield pattern_id
         if code is None:
             yield vectors[row].tobytes()
         else:
             version, sent = code
-            yield struct.pack("<2I", version, len(sent))
+            yield _CODE.pack(version, len(sent))
             yield sent
         yield fact
-        yield from _pieces_of_names(added.genre_hints[row])
-        yield from _pieces_of_names(added.content_ids[row])
+        yield _COUNT.pack(len(genres))
+        yield from map(_piece_of_name, genres)
+        yield _COUNT.pack(len(contents))
+        yield from map(_piece_of_name, contents)
 
 
-def _pieces_of_names(names: Sequence[str]) -> Iterator[bytes]:
-    yield struct.pack("<I", len(names))
-    for name in names:
-        encoded = name.encode()
-        yield struct.pack("<I", len(encoded))
-        yield encoded
+# Most TVs name what many do.
+@lru_cache(maxsize=16384)
+def _piece_of_name(name: str) -> bytes:
+    encoded = name.encode()
+    return _COUNT.pack(len(encoded)) + encoded
 
 
 def _columns_of(
     updated: Updates,
 ) -> tuple[Sequence[bytes], Sequence[float], Sequence[int]]:
     return updated.ids, updated.new_success_rates, updated.additional_samples
-
-
-def _piece_of_update(pattern_id: bytes, rate: float, samples: int) -> bytes:
-    return pattern_id + struct.pack("<dq", rate, samples)
 
 
 #: Of a TV that never synced: the version is 0 and nothing was ever sent.
