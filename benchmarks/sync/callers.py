@@ -91,6 +91,10 @@ class Callers:
         for tv, version in (applied or {}).items():
             self._versions[tv] = version
         self._new = self._new[self._versions[self._new] == 0]
+        # On a shard that was kept, those who have not been asked before: the others
+        # have more patterns than TVs of a full shard.
+        versions = self._versions[self._returning]
+        self._returning = self._returning[np.argsort(versions, kind="stable")]
         self._rng = rng
 
     @property
