@@ -8,8 +8,11 @@ process, a command or a test, asks at each call.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
+
+from django.utils.asyncio import async_unsafe
 
 from federation import publication as publications
 from federation import selectors
@@ -90,6 +93,7 @@ class Held:
             self.watcher = Watcher(self._alias, self.look)
         return self.watcher
 
+    @async_unsafe("A publication can't be waited for here: ask from a thread.")
     def look(self) -> LoadedPublication:
         """Read what the shard has as current, if that isn't held, and what is staged.
 
@@ -116,6 +120,8 @@ class Held:
             )
             if self._prepare is not None:
                 self._prepare(read)
+                # It stays for an hour, and goes as soon as nobody holds it.
+                gc.freeze()
             return read
         finally:
             if has_turn:

@@ -11,6 +11,7 @@ from threading import Condition, Thread
 
 import structlog
 from django.db import connections
+from django.utils.asyncio import async_unsafe
 from psycopg import Notify
 
 from federation.selectors import CHANNEL
@@ -56,6 +57,7 @@ class Watcher:
         with self._has_looked:
             self._has_looked.wait_for(lambda: self._ended, PATIENCE_AT_START_SECONDS)
 
+    @async_unsafe("A publication can't be waited for here: ask from a thread.")
     def wait_for_next(self) -> None:
         """Have it look, and wait until it has; not if that failed the last time."""
         with self._has_looked:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.kernels.similar import SIMILAR_CELLS, nearest_cells
+from federation.kernels.similar import SIMILAR_CELLS, nearest_cells_of_each
 from federation.publication import LoadedPublication
 from patterns.selectors import Tastes
 from shards.models import GLOBAL_REGION
@@ -31,23 +31,34 @@ class Trending:
     region: str
 
 
-def news(publication: LoadedPublication, tastes: Tastes, *, region: str) -> GlobalNews:
-    """Choose what to tell a TV of a region with these tastes."""
+def news(
+    publication: LoadedPublication,
+    tastes: Tastes,
+    *,
+    similar: NDArray[np.int64],
+    region: str,
+) -> GlobalNews:
+    """Choose what to tell a TV of a region with these tastes, besides ``similar``."""
     weights = named(tastes)
     return GlobalNews(
         publication=publication,
-        similar=similar(publication, tastes),
+        similar=similar,
         region=region,
         linked=linked(publication, weights),
         named=weights.keys(),
     )
 
 
-def similar(publication: LoadedPublication, tastes: Tastes) -> NDArray[np.int64]:
-    """Choose the rows nearest to each taste; the heaviest for a TV without any."""
-    return nearest_cells(
-        tastes.embeddings,
-        tastes.weights,
+def similar(
+    publication: LoadedPublication, tastes: Sequence[Tastes]
+) -> list[NDArray[np.int64]]:
+    """Choose for each of some TVs the rows nearest to its tastes.
+
+    The heaviest for a TV without any.
+    """
+    return nearest_cells_of_each(
+        [each.embeddings for each in tastes],
+        [each.weights for each in tastes],
         publication.centroids,
         masses=publication.mass,
         k=SIMILAR_CELLS,

@@ -4,6 +4,9 @@ So many syncs are answered at once as there are places. A burst waits its turn; 
 once all places have been taken for longer than a burst takes, what finds none is sent
 away on the spot, before its body is read. So nobody waits long, and a process with too
 much to do spends next to nothing on what it can't do.
+
+An event loop has places of its own. Whoever has one waits only for the database, so
+there is no need to wait for a place as well.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ SPARE_THREADS = 2
 #: How long a burst may last. Also, how long a sync waits for a place at most.
 PATIENCE_SECONDS = 0.25
 
+#: Syncs that an event loop has begun and not answered yet: as many as one group takes
+#: while another is written. In that time a process answers them.
+LOOP_PLACES = 128
+
 pacing = Pacing()
 
 _lock = threading.Lock()
@@ -35,6 +42,8 @@ _in_flight = 0
 _waiting: deque[threading.Lock] = deque()
 #: When the places were all taken; None once half of them were free again.
 _full_since: float | None = None
+#: Only the loop changes it.
+_on_loop = 0
 
 
 def in_flight_limit() -> int:
@@ -78,6 +87,24 @@ def give_place_back() -> None:
             _full_since = None
 
 
+def has_place_on_loop() -> bool:
+    return _on_loop < LOOP_PLACES
+
+
+def take_place_on_loop() -> bool:
+    """Take one of the event loop's places; False if there is none."""
+    global _on_loop
+    if _on_loop >= LOOP_PLACES:
+        return False
+    _on_loop += 1
+    return True
+
+
+def give_place_on_loop_back() -> None:
+    global _on_loop
+    _on_loop -= 1
+
+
 @contextmanager
 def admitted() -> Iterator[None]:
     """Count a request while it is answered; refuse it if there are too many."""
@@ -101,7 +128,7 @@ def retry_after_seconds() -> int:
 
 def used_fraction() -> float:
     """Share of this process's places taken, the caller's own included; 0 to 1."""
-    return min(1.0, _in_flight / in_flight_limit())
+    return min(1.0, max(_in_flight / in_flight_limit(), _on_loop / LOOP_PLACES))
 
 
 def next_sync_seconds() -> int:

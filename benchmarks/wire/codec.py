@@ -133,10 +133,11 @@ class _Sample:
         protobuf = base64.b64decode(body["protobuf"])
         request = protobuf_wire.read_sync(protobuf, source)
         tastes = selectors.tastes_of(alias, device_id)
+        (similar,) = answer.similar(publication, [tastes])
         reply = SyncReply(
             global_version=publication.version,
             codebook_version=publication.codebooks.current,
-            news=answer.news(publication, tastes, region="global"),
+            news=answer.news(publication, tastes, similar=similar, region="global"),
             accepted=Accepted(stored=10, filtered=0, updated=5, removed=5),
             local_version=request.delta.local_version,
             next_sync_seconds=450,

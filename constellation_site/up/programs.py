@@ -21,15 +21,14 @@ def web(options: Options) -> Program:
         "web",
         [
             *(sys.executable, "-m", "granian"),
-            *("--interface", "wsgi"),
+            *("--interface", "rsgi"),
             *("--host", host, "--port", str(port)),
             *("--workers", str(options.workers)),
-            *("--blocking-threads", str(options.threads)),
             *("--workers-kill-timeout", str(int(GRACE.total_seconds()) // 2)),
             "--respawn-failed-workers",
             "--no-ws",
             *("--log-level", "error"),
-            "constellation_site.wsgi:application",
+            "constellation_site.rsgi:application",
         ],
     )
 

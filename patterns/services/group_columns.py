@@ -14,6 +14,7 @@ from patterns import arrays
 from patterns.delta import Delta
 from patterns.reckoning import Reckoning
 from patterns.vectors import unit_rows
+from shards.tokens import DeviceToken
 
 #: What stands for a null.
 NONE = -1
@@ -30,8 +31,8 @@ class Sync:
     delta: Delta
     reckoning: Reckoning
     assign_cells: AssignCells
-    #: Of the token that the TV showed; None when an engineer stands in for the TV.
-    token_epoch: int | None
+    #: The one that the TV showed; None when an engineer stands in for the TV.
+    token: DeviceToken | None
     #: When the request arrived, by ``time.perf_counter``.
     started: float
     #: Whether it is to be answered from the TV's patterns, as they are afterwards.
@@ -53,7 +54,7 @@ def _of_syncs(syncs: Sequence[Sync]) -> dict[str, Any]:
         ),
         "digests": arrays.byteas(delta.digest for delta in deltas),
         "token_epochs": arrays.int8s(
-            [NONE if s.token_epoch is None else s.token_epoch for s in syncs]
+            [NONE if s.token is None else s.token.token_epoch for s in syncs]
         ),
         "stored_counts": arrays.int2s([each.stored for each in reckonings]),
         "filtered_counts": arrays.int2s([each.filtered for each in reckonings]),

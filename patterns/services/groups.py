@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import psycopg
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -65,35 +66,70 @@ def write(
     A TV that isn't in the answer is unknown, or was held by somebody else. ``syncs``
     are of different TVs. ``latency_us`` is the sum of what they took so far.
     """
+    values = _values(syncs, now=now, latency_us=latency_us)
+    behind = _behind(syncs)
+    if not behind:
+        with raw_cursor(connection) as cursor:
+            cursor.execute(STATEMENT, values)
+            return _outcomes(cursor.fetchall())
+    with raw_cursor(connection) as writing, raw_cursor(connection) as reading:
+        # Both are sent before either is answered: one trip, one commit.
+        with writing.connection.pipeline():
+            writing.execute(STATEMENT, values)
+            reading.execute(TASTES, [uuids(behind)])
+        return _with_tastes(writing.fetchall(), reading.fetchall(), syncs)
+
+
+async def write_soon(
+    connection: psycopg.AsyncConnection[Any],
+    syncs: Sequence[Sync],
+    *,
+    now: datetime,
+    latency_us: int,
+) -> dict[UUID, Outcome]:
+    """Do as ``write``, for an event loop, which goes on meanwhile."""
+    values = _values(syncs, now=now, latency_us=latency_us)
+    behind = _behind(syncs)
+    writing = psycopg.AsyncRawCursor(connection)
+    if not behind:
+        await writing.execute(STATEMENT, values)
+        return _outcomes(await writing.fetchall())
+    reading = psycopg.AsyncRawCursor(connection)
+    async with connection.pipeline():
+        await writing.execute(STATEMENT, values)
+        await reading.execute(TASTES, [uuids(behind)])
+    return _with_tastes(await writing.fetchall(), await reading.fetchall(), syncs)
+
+
+def _values(syncs: Sequence[Sync], *, now: datetime, latency_us: int) -> list[Any]:
     given = {
         **parameters(syncs),
         **statistics.group_parameters(now=now, latency_us=latency_us),
         "quality_threshold": settings.QUALITY_THRESHOLD,
         "patterns_limit": settings.PATTERNS_PER_DEVICE,
     }
-    values = [given[name] for name in PARAMETERS]
-    behind = [sync.device_id for sync in syncs if sync.wants_tastes]
-    if not behind:
-        with raw_cursor(connection) as cursor:
-            cursor.execute(STATEMENT, values)
-            return {row[0]: Outcome(*row) for row in cursor.fetchall()}
-    rows, tastes = _write_and_read(connection, values, behind)
-    found = {
-        **dict.fromkeys(behind, NO_TASTES),
-        **tastes_by_device(tastes),
-    }
-    return {row[0]: Outcome(*row)._replace(tastes=found.get(row[0])) for row in rows}
+    return [given[name] for name in PARAMETERS]
 
 
-def _write_and_read(
-    connection: BaseDatabaseWrapper, values: Sequence[Any], behind: Sequence[UUID]
-) -> tuple[list[Any], list[Any]]:
-    """Send both statements before either is answered: one trip, one commit."""
-    with raw_cursor(connection) as writing, raw_cursor(connection) as reading:
-        with writing.connection.pipeline():
-            writing.execute(STATEMENT, values)
-            reading.execute(TASTES, [uuids([each.bytes for each in behind])])
-        return writing.fetchall(), reading.fetchall()
+def _behind(syncs: Sequence[Sync]) -> list[bytes]:
+    return [sync.device_id.bytes for sync in syncs if sync.wants_tastes]
+
+
+def _outcomes(rows: Sequence[Any]) -> dict[UUID, Outcome]:
+    return {row[0]: Outcome(*row) for row in rows}
+
+
+def _with_tastes(
+    rows: Sequence[Any], tastes: Sequence[Any], syncs: Sequence[Sync]
+) -> dict[UUID, Outcome]:
+    found = tastes_by_device(tastes)
+    outcomes = _outcomes(rows)
+    for sync in syncs:
+        outcome = outcomes.get(sync.device_id)
+        if sync.wants_tastes and outcome is not None:
+            of_tv = found.get(sync.device_id, NO_TASTES)
+            outcomes[sync.device_id] = outcome._replace(tastes=of_tv)
+    return outcomes
 
 
 def latency_us(syncs: Sequence[Sync]) -> int:

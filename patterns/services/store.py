@@ -8,7 +8,9 @@ sends the same delta again and is recognised by version and digest.
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.conf import settings
@@ -20,13 +22,16 @@ from patterns.delta import Accepted, Decision, Delta
 from patterns.exceptions import TooManyPatterns
 from patterns.reckoning import reckon
 from patterns.selectors import Tastes
-from patterns.services import group_commit, groups
+from patterns.services import group_commit, groups, loop_commit
 from patterns.services.group_columns import AssignCells, Sync
 from patterns.services.groups import Outcome
 from shards import tokens
 from shards.exceptions import DeviceUnknown
 from shards.models import Device
 from shards.tokens import DeviceToken
+
+#: Calls a function with these arguments, while an event loop goes on.
+InThread: TypeAlias = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,37 +48,52 @@ class Applied:
     tastes: Tastes | None = None
 
 
-def apply_delta(
+def prepare(
     *,
-    shard_alias: str,
     device_id: UUID,
     delta: Delta,
     assign_cells: AssignCells,
     token: DeviceToken | None = None,
     started: float | None = None,
     with_tastes: bool = False,
-) -> Applied:
-    """Store a delta in a group with others; returns after its commit.
+) -> Sync:
+    """Work out what is to be written for a delta, without a database.
 
     ``token`` is the one the TV showed; None when an engineer stands in for the TV.
     ``started`` is when the request arrived, by ``time.perf_counter``.
-
-    Raises ``WriterIsBusy`` if too many wait, and else what is wrong with this delta;
-    then nothing of it is stored.
     """
-    sync = Sync(
+    return Sync(
         device_id=device_id,
         delta=delta,
         reckoning=reckon(delta, quality_threshold=settings.QUALITY_THRESHOLD),
         assign_cells=assign_cells,
-        token_epoch=None if token is None else token.token_epoch,
+        token=token,
         started=time.perf_counter() if started is None else started,
         wants_tastes=with_tastes,
     )
+
+
+def apply(shard_alias: str, sync: Sync) -> Applied:
+    """Store a delta in a group with others; returns after its commit.
+
+    Raises ``WriterIsBusy`` if too many wait, and else what is wrong with this delta;
+    then nothing of it is stored.
+    """
     outcome = group_commit.of(shard_alias).write(sync)
     if outcome is None:
         outcome = _write_alone(shard_alias, sync)
-    return _applied(sync, token, outcome)
+    return _applied(sync, outcome)
+
+
+async def apply_soon(shard_alias: str, sync: Sync, in_thread: InThread) -> Applied:
+    """Do as ``apply``, for an event loop, which goes on meanwhile.
+
+    ``in_thread`` is for what is tried alone and may wait for a database.
+    """
+    outcome = await loop_commit.of(shard_alias).write(sync)
+    if outcome is None:
+        outcome = await in_thread(_write_alone, shard_alias, sync)
+    return _applied(sync, outcome)
 
 
 def _write_alone(shard_alias: str, sync: Sync) -> Outcome:
@@ -104,10 +124,10 @@ def _write_locked(shard_alias: str, sync: Sync) -> Outcome:
     return outcomes[sync.device_id]
 
 
-def _applied(sync: Sync, token: DeviceToken | None, outcome: Outcome) -> Applied:
+def _applied(sync: Sync, outcome: Outcome) -> Applied:
     """Say what became of it, or raise why nothing did."""
-    if token is not None:
-        tokens.check_standing(token, outcome)
+    if sync.token is not None:
+        tokens.check_standing(sync.token, outcome)
     decision = deltas.decide(
         stored_version=outcome.local_version,
         stored_digest=bytes(outcome.delta_digest),

@@ -23,7 +23,8 @@ from grpc_reflection.v1alpha import reflection
 
 from sync.grpc_door.health import Health
 from sync.grpc_door.servicer import SERVICE, STREAMS_LIMIT, Servicer
-from sync.grpc_door.workers import DatabaseThreads, Workers
+from sync.grpc_door.workers import Workers
+from sync.threads import DatabaseThreads
 
 #: How often health is asked anew.
 HEALTH_INTERVAL = timedelta(seconds=5)

@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any
-
-from django.db import close_old_connections
+from concurrent.futures import Executor, Future
 
 from sync.grpc_door import refusals
 from sync.grpc_door.calls import Call
@@ -21,19 +18,6 @@ from sync.grpc_door.calls import Call
 WAITING_PER_THREAD = 16
 
 Work = Callable[[Call], bytes]
-
-
-class DatabaseThreads(ThreadPoolExecutor):
-    """Do before and after each call what Django does for each request.
-
-    Connections are kept, but one that broke is closed, and a kept one is asked whether
-    it still answers.
-    """
-
-    def submit(
-        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Future[Any]:
-        return super().submit(_with_good_connections, fn, *args, **kwargs)
 
 
 class Workers:
@@ -70,13 +54,3 @@ def _do(work: Work, call: Call) -> bytes:
         return work(call)
     except Exception as exc:
         raise refusals.known(exc) from exc
-
-
-def _with_good_connections(
-    function: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Any:
-    close_old_connections()
-    try:
-        return function(*args, **kwargs)
-    finally:
-        close_old_connections()

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from patterns import metrics, selectors
 from patterns.exceptions import VersionGap, WriterIsBusy
-from patterns.services import group_commit
-from patterns.services.store import Applied, apply_delta
+from patterns.services import group_commit, store
+from patterns.services.store import Applied
 from shards.exceptions import DeviceUnknown
 from shards.models import Device
 from tests.patterns.deltas import Addition, delta
@@ -47,13 +47,13 @@ def learn(
     with_tastes: bool = False,
     **parts,
 ) -> Applied:
-    return apply_delta(
-        shard_alias=SHARD,
+    sync = store.prepare(
         device_id=tv.id,
         delta=delta(version, added=[Addition()], **parts),
         assign_cells=assign_cells,
         with_tastes=with_tastes,
     )
+    return store.apply(SHARD, sync)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from patterns.delta import Accepted
 from patterns.exceptions import TooManyPatterns
 from patterns.models import Pattern
 from patterns.reckoning import SAMPLE_COUNT_MAX, averaged
+from patterns.services import store
 from patterns.services.group_statement import AVERAGED
-from patterns.services.store import apply_delta
 from patterns.vectors import unit_rows
 from shards import statistics
 from shards.exceptions import DeviceUnknown
@@ -52,13 +52,13 @@ def addition(embedding=None, **parts) -> Addition:
 
 
 def apply(device, version: int, assign_cells=no_cells, with_tastes=False, **lists):
-    return apply_delta(
-        shard_alias=SHARD,
+    sync = store.prepare(
         device_id=device.id,
         delta=delta(version, **lists),
         assign_cells=assign_cells,
         with_tastes=with_tastes,
     )
+    return store.apply(SHARD, sync)
 
 
 def stored(device) -> dict[UUID, tuple[float, int]]:

@@ -14,7 +14,7 @@ import zstandard
 from django.test import Client
 
 from patterns.models import Pattern
-from tests.sync import grpc_client
+from tests.sync import grpc_client, loop_client
 from tests.sync.binary import PROTOBUF, sync_document, sync_message
 from tests.sync.packing import packed_message
 
@@ -22,7 +22,7 @@ SYNC = "/api/v1/sync"
 
 
 #: What the same cases are run through; see the fixture ``wire``.
-WIRES = ["json", "protobuf", "packed", "grpc"]
+WIRES = ["json", "protobuf", "packed", "loop", "grpc"]
 
 
 def decoded(response: Any) -> bytes:
@@ -82,8 +82,8 @@ class Television:
     #: The last version it sent and heard an answer to.
     local_version: int = 0
     client: Client = field(default_factory=Client)
-    #: "json", or "protobuf", "packed" or "grpc": then documents go as messages, and
-    #: come back from them.
+    #: "json", or "protobuf", "packed", "loop" or "grpc": then documents go as messages,
+    #: and come back from them.
     wire: str = "json"
 
     @property
@@ -124,7 +124,9 @@ class Television:
             data = orjson.dumps(body)
         else:
             asked = {"embedding_encodings": ["float32"]} | body
-            written = packed_message if self.wire == "packed" else sync_message
+            written = (
+                packed_message if self.wire in ("packed", "loop") else sync_message
+            )
             data = written(asked).SerializeToString()
         content_type = headers.pop("content_type", media_type)
         sent = {"authorization": self.authorization} | headers
@@ -144,6 +146,8 @@ class Television:
         return answer
 
     def _send(self, data: bytes, **how: Any) -> Any:
+        if self.wire == "loop":
+            return loop_client.post(SYNC, data, **how)
         return self.client.post(SYNC, data, **how)
 
     def sync(self, **parts: Any) -> dict[str, Any]:

@@ -82,11 +82,11 @@ class Installation:
     def serve(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "granian", "--interface", "wsgi"),
+                *(sys.executable, "-m", "granian", "--interface", "rsgi"),
                 *self.listening,
-                *("--workers", "1", "--blocking-threads", "8"),
+                *("--workers", "1"),
                 *("--log-level", "error"),
-                "constellation_site.wsgi:application",
+                "constellation_site.rsgi:application",
             ],
             cwd=BASE_DIR,
             env=self.environment,

@@ -1,6 +1,6 @@
 """Syncs in any order against a dict: retries, lost replies, resyncs, other TVs.
 
-Hypothesis plays four TVs of one shard, one a wire, which use the same few pattern ids,
+Hypothesis plays five TVs of one shard, one a wire, which use the same few pattern ids,
 through the real addresses. The oracle is a dict a TV and the contract's own words:
 rates are exact fractions, computed as the contract writes them.
 """
@@ -80,7 +80,7 @@ contents = st.fixed_dictionaries(
 )
 
 #: One for each wire.
-TVS = ["vega_tv", "vega_neighbour", "vega_newcomer", "vega_gateway"]
+TVS = ["vega_tv", "vega_neighbour", "vega_newcomer", "vega_gateway", "vega_hotel"]
 tvs = st.sampled_from(TVS)
 
 

@@ -276,6 +276,7 @@ def test_shard_that_is_down_is_worth_another_try(deneb, vega_tv):
 def test_too_many_at_once_are_sent_away_unread(vega_tv, monkeypatch):
     monkeypatch.setattr(load, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(load, "_in_flight", load.in_flight_limit())
+    monkeypatch.setattr(load, "_on_loop", load.LOOP_PLACES)
 
     problem = refused(vega_tv, b"not even read", authorization="")
 
@@ -293,6 +294,7 @@ def test_bug_of_ours_is_told_without_its_details(vega_tv, monkeypatch, client):
         raise RuntimeError("a secret of ours")
 
     monkeypatch.setattr(service, "sync", fails)
+    monkeypatch.setattr(service, "sync_soon", fails)
     vega_tv.client.raise_request_exception = False
 
     problem = refused(vega_tv, vega_tv.body())

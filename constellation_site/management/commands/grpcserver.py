@@ -21,7 +21,7 @@ from shards import stopping
 from shards.stopping import NOTICE_SECONDS, StopFlag
 from sync import current
 from sync.grpc_door.server import Certificate, DoorServer
-from sync.grpc_door.workers import DatabaseThreads
+from sync.threads import DatabaseThreads
 
 #: What the names of all threads begin with that ask databases.
 THREADS = "grpc-door"

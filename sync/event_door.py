@@ -1,0 +1,153 @@
+"""``POST /api/v1/sync`` on an event loop, for what TVs usually send.
+
+A thread for each sync would wait for a database most of the time, and threads that wake
+up contend for the interpreter: that took as long as all that is done for a sync. Here
+one loop reads and answers all of a process, and writes what they bring in groups.
+Whatever takes long or may have to wait (JSON, large bodies, a publication that isn't
+read yet) is left to the threads behind this door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import SynchronousOnlyOperation
+
+from sync import exchange, front_door, load, negotiation, parsers, service
+from sync.event_loop import Application, Protocol, Scope, respond
+from sync.exchange import Exchange, Reply
+from sync.threads import DatabaseThreads
+from sync.together import SearchTogether
+
+#: A usual delta has 1 KB.
+LARGEST_BODY_BYTES = 8192
+
+#: For what is tried alone, or has to wait for a publication.
+THREADS = 8
+
+#: As much of a head as an exchange looks at.
+_NAMES = (
+    ("authorization", "HTTP_AUTHORIZATION"),
+    ("accept", "HTTP_ACCEPT"),
+    ("accept-encoding", "HTTP_ACCEPT_ENCODING"),
+    ("content-encoding", "HTTP_CONTENT_ENCODING"),
+    ("content-length", "CONTENT_LENGTH"),
+    ("content-type", "CONTENT_TYPE"),
+)
+
+_USUAL_MEDIA_TYPES = frozenset(exchange.MEDIA_TYPES[1:])
+
+Environ = dict[str, Any]
+
+
+def in_front_of(application: Application) -> Application:
+    """Answer usual syncs, and leave everything else to an application."""
+    door = Door()
+
+    async def answer_or_pass_on(scope: Scope, protocol: Protocol) -> None:
+        if scope.path != front_door.PATH or scope.method != "POST":
+            await application(scope, protocol)
+            return
+        if not load.has_place_on_loop():
+            # Whatever it brings: before anybody looks.
+            respond(protocol, exchange.sent_away())
+            return
+        environ = _environ(scope)
+        if not _is_usual(environ):
+            await application(scope, protocol)
+            return
+        respond(protocol, await door.answer(environ, protocol))
+
+    return answer_or_pass_on
+
+
+class Door:
+    """What the syncs of one event loop share."""
+
+    def __init__(self) -> None:
+        self._together = SearchTogether()
+        self._threads = DatabaseThreads(THREADS, thread_name_prefix="sync")
+
+    async def answer(self, environ: Environ, protocol: Protocol) -> Reply:
+        """Answer a sync or refuse it."""
+        # Without a place yet: a TV may take its time to send the body.
+        body = await protocol()
+        if not load.take_place_on_loop():
+            return exchange.sent_away()
+        try:
+            environ["wsgi.input"] = io.BytesIO(body)
+            return await self._answer(environ)
+        except SynchronousOnlyOperation:
+            environ["wsgi.input"].seek(0)
+            reply: Reply = await self.in_thread(_answer_in_thread, environ)
+            return reply
+        except Exception as exc:
+            # Logged and answered like any bug of ours.
+            return exchange.failed(environ, exc)
+        finally:
+            load.give_place_on_loop_back()
+
+    async def _answer(self, environ: Environ) -> Reply:
+        sync = Exchange(environ)
+        reply: Reply | None = None
+        try:
+            sync.open()
+            message = sync.read()
+            reply = sync.answer(
+                await service.sync_soon(
+                    sync.token,
+                    message,
+                    sync.source,
+                    started=sync.started,
+                    together=self._together,
+                    in_thread=self.in_thread,
+                )
+            )
+        except SynchronousOnlyOperation:
+            raise  # and counted when it is answered
+        except Exception as exc:
+            reply = sync.refuse_or_raise(exc)
+        sync.record(reply)
+        return reply
+
+    async def in_thread(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Call what may have to wait."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *given)
+
+
+def _answer_in_thread(environ: Environ) -> Reply:
+    try:
+        return front_door.answer_admitted(environ)
+    except Exception as exc:
+        return exchange.failed(environ, exc)
+
+
+def _environ(scope: Scope) -> Environ:
+    """Give the head as WSGI has it."""
+    environ: Environ = {
+        "REQUEST_METHOD": scope.method,
+        "PATH_INFO": scope.path,
+        # For the log of what went wrong.
+        "SERVER_NAME": "",
+        "SERVER_PORT": "",
+        "QUERY_STRING": "",
+    }
+    get = scope.headers.get
+    for name, key in _NAMES:
+        value = get(name)
+        if value is not None:
+            environ[key] = value
+    return environ
+
+
+def _is_usual(environ: Environ) -> bool:
+    length = parsers.content_length(environ)
+    return (
+        length is not None
+        and 0 <= length <= LARGEST_BODY_BYTES
+        and negotiation.bare(environ.get("CONTENT_TYPE", "")) in _USUAL_MEDIA_TYPES
+    )
