@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from threading import Event
 from typing import NoReturn
@@ -323,3 +325,16 @@ def test_another_process_moves_on_too():
 
 def _nothing(_publication: LoadedPublication) -> None:
     """Prepare nothing."""
+
+
+def test_a_publication_that_was_replaced_goes_without_being_collected(watched):
+    """It is as large as all others together, and nobody looks for it in cycles."""
+    gone = weakref.ref(holding.current(ALIAS))
+    gc.disable()
+    try:
+        put_out(ALIAS, 2)
+        wait_for(lambda: version_of() == 2)
+
+        wait_for(lambda: gone() is None)
+    finally:
+        gc.enable()

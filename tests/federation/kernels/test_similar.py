@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from federation.kernels import KernelInputError, heaviest_cells, nearest_cells
+from federation.kernels import (
+    KernelInputError,
+    heaviest_cells,
+    nearest_cells,
+    nearest_cells_of_each,
+)
 from tests.federation.kernels.planting import around, directions
 
 
@@ -174,3 +179,48 @@ def test_nearest_that_lie_where_no_guess_looks_are_found(rng, n_patterns):
     cells = nearest_cells(own, weights, centroids, masses=np.ones(1000, np.float32))
 
     assert cells.tolist() == naive_nearest(own, weights, centroids, 100)
+
+
+@pytest.mark.parametrize("n_tvs", [1, 2, 60])
+def test_several_tvs_get_what_each_would_alone(rng, centroids, masses, n_tvs):
+    """60 of them have more patterns than one product takes."""
+    owns = [directions(rng, 1 + n % 5).astype(np.float32) for n in range(n_tvs)]
+    weights = [rng.uniform(0.1, 5, len(own)).astype(np.float32) for own in owns]
+
+    found = nearest_cells_of_each(owns, weights, centroids, masses=masses, k=20)
+
+    assert [cells.tolist() for cells in found] == [
+        naive_nearest(own, weight, centroids, 20)
+        for own, weight in zip(owns, weights, strict=True)
+    ]
+
+
+def test_a_tv_without_a_say_among_others_gets_the_heaviest(rng, centroids, masses):
+    own = directions(rng, 2).astype(np.float32)
+    none = np.empty((0, own.shape[1]), dtype=np.float32)
+    weight = np.ones(2, dtype=np.float32)
+
+    nothing, unweighted, other = nearest_cells_of_each(
+        [none, own, own],
+        [weight[:0], 0 * weight, weight],
+        centroids,
+        masses=masses,
+        k=5,
+    )
+
+    heaviest = heaviest_cells(masses, k=5).tolist()
+    assert nothing.tolist() == unweighted.tolist() == heaviest
+    assert other.tolist() == naive_nearest(own, weight, centroids, 5)
+
+
+def test_scores_of_either_sign_are_in_order(masses):
+    """Whole numbers stand for them: opposite, at right angles (0 and -0), alike."""
+    axes = np.eye(4, dtype=np.float32)
+    centroids = np.stack([-axes[0], axes[1], axes[0], -axes[1], axes[0]])
+    own = axes[:1] * np.array([1, -1, 1, 1], dtype=np.float32)
+
+    cells = nearest_cells(
+        own, np.ones(1, np.float32), centroids, masses=masses[:5], k=5
+    )
+
+    assert cells.tolist() == [2, 4, 1, 3, 0]
