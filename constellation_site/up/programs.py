@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from constellation_site.up.options import Options, split_address
@@ -45,7 +47,10 @@ def federation() -> Program:
     # Its counters reach Prometheus through the observer, like those of the web
     # processes; its own door is left to chance, where nobody is in the way.
     own_metrics = ("--metrics-addr", "127.0.0.1:0")
-    return _manage("federation", "worker", "--beat", *own_metrics)
+    worker = _manage("federation", "worker", "--beat", *own_metrics)
+    # If the queue is gone as well, Celery waits for it for ever before it ends. What a
+    # worker held is finished by whoever comes next.
+    return replace(worker, death_signal=signal.SIGKILL)
 
 
 def first_round() -> Program:

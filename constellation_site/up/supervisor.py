@@ -38,6 +38,8 @@ class Program:
 
     name: str
     command: Sequence[str]
+    #: What it is sent if `up` itself is killed.
+    death_signal: signal.Signals = signal.SIGTERM
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Supervisor:
             errors="replace",
             # Ctrl-C is for `up`, which ends the others in the right order.
             start_new_session=True,
-            preexec_fn=end_with_parent(signal.SIGTERM),
+            preexec_fn=end_with_parent(program.death_signal),
         )
         assert process.stdout
         last_lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
