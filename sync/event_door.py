@@ -17,7 +17,7 @@ from typing import Any
 from django.core.exceptions import SynchronousOnlyOperation
 
 from sync import exchange, front_door, load, negotiation, parsers, service
-from sync.event_loop import Application, Protocol, Scope, respond
+from sync.event_loop import Application, Protocol, Scope, read, respond
 from sync.exchange import Exchange, Reply
 from sync.threads import DatabaseThreads
 from sync.together import SearchTogether
@@ -59,7 +59,10 @@ def in_front_of(application: Application) -> Application:
         if not _is_usual(environ):
             await application(scope, protocol)
             return
-        respond(protocol, await door.answer(environ, protocol))
+        # Without a place yet: a TV may take its time to send the body.
+        body = await read(protocol)
+        if body is not None:
+            respond(protocol, await door.answer(environ, body))
 
     return answer_or_pass_on
 
@@ -71,10 +74,8 @@ class Door:
         self._together = SearchTogether()
         self._threads = DatabaseThreads(THREADS, thread_name_prefix="sync")
 
-    async def answer(self, environ: Environ, protocol: Protocol) -> Reply:
+    async def answer(self, environ: Environ, body: bytes) -> Reply:
         """Answer a sync or refuse it."""
-        # Without a place yet: a TV may take its time to send the body.
-        body = await protocol()
         if not load.take_place_on_loop():
             return exchange.sent_away()
         try:

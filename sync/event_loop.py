@@ -52,6 +52,27 @@ class Protocol(Interface):
 Application: TypeAlias = Callable[[Scope, Protocol], Awaitable[None]]
 
 
+async def read(protocol: Protocol) -> bytes | None:
+    """Read a whole body, whose length is known; None if whoever sends it is gone."""
+    try:
+        return await protocol()
+    except ProtocolClosed:
+        return None
+
+
+async def read_up_to(limit: int, protocol: Protocol) -> bytes | None:
+    """Read a body until it has more bytes than that; None if its sender is gone."""
+    body = b""
+    try:
+        async for chunk in protocol:
+            body += chunk
+            if len(body) > limit:
+                break
+    except ProtocolClosed:
+        return None
+    return body
+
+
 def respond(protocol: Protocol, reply: Reply) -> None:
     """Send an answer, with its length, to whoever is still there."""
     with suppress(ProtocolClosed):

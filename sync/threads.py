@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from sync import parsers
-from sync.event_loop import Application, Protocol, Scope, respond
+from sync.event_loop import Application, Protocol, Scope, read_up_to, respond
 from sync.exchange import Reply
 
 
@@ -43,7 +43,10 @@ def in_threads(application: WSGIApplication, threads: int) -> Application:
 
     async def answer(scope: Scope, protocol: Protocol) -> None:
         environ = environ_of(scope)
-        environ["wsgi.input"] = io.BytesIO(await _body(environ, protocol))
+        body = await _body(environ, protocol)
+        if body is None:
+            return
+        environ["wsgi.input"] = io.BytesIO(body)
         loop = asyncio.get_running_loop()
         respond(
             protocol, await loop.run_in_executor(executor, run, application, environ)
@@ -63,7 +66,8 @@ def run(application: WSGIApplication, environ: WSGIEnvironment) -> Reply:
     ) -> Any:
         nonlocal status
         status = HTTPStatus(int(line.split(" ", 1)[0]))
-        headers[:] = given
+        # Django writes some with a space before them.
+        headers[:] = [(name, value.strip()) for name, value in given]
         return parts.append
 
     chunks = application(environ, start_response)
@@ -75,19 +79,12 @@ def run(application: WSGIApplication, environ: WSGIEnvironment) -> Reply:
     return Reply(status, headers, b"".join(parts))
 
 
-async def _body(environ: WSGIEnvironment, protocol: Protocol) -> bytes:
+async def _body(environ: WSGIEnvironment, protocol: Protocol) -> bytes | None:
     limit: int = settings.BODY_LIMIT_BYTES
     length = parsers.content_length(environ)
     if length is not None and length > limit:
         return b""
-    if length == 0 or (length is None and "HTTP_TRANSFER_ENCODING" not in environ):
-        return b""
-    body = b""
-    async for chunk in protocol:
-        body += chunk
-        if len(body) > limit:
-            break
-    return body
+    return await read_up_to(limit, protocol)
 
 
 def environ_of(scope: Scope) -> WSGIEnvironment:

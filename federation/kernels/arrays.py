@@ -72,8 +72,9 @@ def distinct(values: Int64Array) -> Int64Array:
     ndarray of shape (n_distinct,), int64
         Sorted.
     """
-    # By merging: mostly, values come TV by TV.
-    ordered = np.sort(values, kind="stable")
+    # Not stable, so that numpy takes eight numbers at a time: quicker than merging runs,
+    # though values mostly come TV by TV.
+    ordered = np.sort(values)
     return ordered[group_starts(ordered)]
 
 

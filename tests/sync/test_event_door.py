@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 from django.db import connections, transaction
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # not in __all__
 from prometheus_client import REGISTRY
 
 from federation import holding
@@ -311,6 +312,26 @@ def test_those_who_are_sent_away_are_told_when_to_come_as_by_any_other_error():
         seconds = orjson.loads(each.body)["retry_after_seconds"]
         assert 10 <= seconds <= 7200
         assert dict(each.headers)["Retry-After"] == str(seconds)
+
+
+class Gone(Protocol):
+    """The body of a TV that went away before it was all there."""
+
+    async def __call__(self) -> bytes:
+        raise ProtocolClosed
+
+    def response_bytes(self, *_) -> None:
+        raise ProtocolClosed
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_tv_that_goes_away_disturbs_nobody(vega_tv, vega_neighbour):
+    gone, other = answer(
+        (vega_tv, Gone(b"")), (vega_neighbour, request(vega_neighbour))
+    )
+
+    assert (gone.status, other.status) == (0, 200)
+    assert load.used_fraction() == 0
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,3 @@ def test_body_without_an_end_is_read_as_far_as_shows_that():
 
     assert LIMIT < protocol.read_bytes <= LIMIT + 100
     assert len(protocol.answer) > LIMIT
-
-
-def test_request_without_a_body_waits_for_none():
-    _, protocol = ask(b"belongs to the next request")
-
-    assert (protocol.read_bytes, protocol.answer) == (0, b"it read ")
