@@ -72,8 +72,8 @@ def distinct(values: Int64Array) -> Int64Array:
     ndarray of shape (n_distinct,), int64
         Sorted.
     """
-    # Not stable, so that numpy takes eight numbers at a time: quicker than merging runs,
-    # though values mostly come TV by TV.
+    # Not stable: sorting eight numbers at a time is quicker than merging runs, though
+    # values mostly come TV by TV.
     ordered = np.sort(values)
     return ordered[group_starts(ordered)]
 
