@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,7 +42,8 @@ class Revocation:
 def create_batch(
     *, name: str, region: str = "", max_devices: int | None = None
 ) -> NewBatch:
-    enrolment_key = secrets.token_urlsafe(KEY_BYTES)
+    # A command line would take one with a dash in front for an option.
+    enrolment_key = re.sub("^-", "_", secrets.token_urlsafe(KEY_BYTES))
     try:
         with transaction.atomic(using=CONTROL_ALIAS):
             batch = EnrolmentBatch.objects.create(

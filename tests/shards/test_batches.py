@@ -217,3 +217,9 @@ def test_the_command_says_that_the_control_database_is_down(db, monkeypatch):
 
     with pytest.raises(CommandError, match="control database can't be reached"):
         run("close", "spring")
+
+
+def test_key_may_follow_an_option_on_a_command_line(monkeypatch):
+    monkeypatch.setattr("secrets.token_urlsafe", lambda _: "-k-3y")
+
+    assert batches.create_batch(name="dashes").enrolment_key == "_k-3y"
