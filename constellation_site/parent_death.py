@@ -20,11 +20,10 @@ def end_with_parent(
     a thread that lives as long as they should. Elsewhere there is no such
     request, and `None` (nothing to do before exec) is returned.
     """
-    if not sys.platform.startswith("linux"):
-        return None
-
     # Loaded here, before the fork: the child must not allocate or import.
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl = _prctl()
+    if prctl is None:
+        return None
     parent_pid = os.getpid()
 
     def ask_for_signal() -> None:
@@ -33,3 +32,17 @@ def end_with_parent(
             os._exit(1)
 
     return ask_for_signal
+
+
+def end_with_own_parent() -> None:
+    """Be killed, from now on, when the thread that started this process dies."""
+    prctl = _prctl()
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL.value, 0, 0, 0)
+
+
+def _prctl() -> Callable[..., int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
+    return prctl

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from constellation_site import garbage, wsgi
+from constellation_site.parent_death import end_with_own_parent
 from sync import event_door
 from sync.threads import in_threads
 
@@ -13,3 +14,6 @@ application = event_door.in_front_of(
 )
 
 garbage.collect_less()
+
+# This is a worker of granian, which would go on without the one who watches it.
+end_with_own_parent()

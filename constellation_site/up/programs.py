@@ -32,6 +32,9 @@ def web(options: Options) -> Program:
             *("--log-level", "error"),
             "constellation_site.rsgi:application",
         ],
+        # Told to end several times at once, granian waits for itself. Its workers end
+        # with it, and TVs send again what nobody answered.
+        death_signal=signal.SIGKILL,
     )
 
 
