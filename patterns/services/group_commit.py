@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from django.db import connections
@@ -36,6 +37,34 @@ QUEUE_SYNCS = 1024
 
 #: How long a sync waits to be taken into a group.
 PATIENCE_SECONDS = 2.0
+
+
+class Place(Protocol):
+    """Somewhere in a queue."""
+
+    @property
+    def sync(self) -> Sync: ...
+
+
+AnyPlace = TypeVar("AnyPlace", bound=Place)
+
+
+def take_group(waiting: deque[AnyPlace]) -> list[AnyPlace]:
+    """Take the first who wait, no TV twice, as many as one statement takes."""
+    group: list[AnyPlace] = []
+    devices: set[UUID] = set()
+    later: list[AnyPlace] = []
+    room = GROUP_IDS
+    while waiting and len(group) < GROUP_SYNCS and room > 0:
+        place = waiting.popleft()
+        if place.sync.device_id in devices:
+            later.append(place)
+            continue
+        group.append(place)
+        devices.add(place.sync.device_id)
+        room -= len(place.sync.reckoning.ids)
+    waiting.extendleft(reversed(later))
+    return group
 
 
 class GroupCommit:
@@ -89,7 +118,9 @@ class GroupCommit:
         place.turn.acquire()
 
     def _lead(self, leader: _Place) -> None:
-        group = self._take(leader)
+        with self._lock:
+            # The leader is the first who waits.
+            group = take_group(self._waiting)
         outcomes: dict[UUID, Outcome] = {}
         try:
             outcomes = self._write([place.sync for place in group])
@@ -103,24 +134,6 @@ class GroupCommit:
                 place.outcome = outcomes.get(place.sync.device_id)
                 if place is not leader:
                     place.turn.release()
-
-    def _take(self, leader: _Place) -> list[_Place]:
-        """Take the leader and those behind it, no TV twice, as many as fit."""
-        with self._lock:
-            self._waiting.remove(leader)
-            group, devices = [leader], {leader.sync.device_id}
-            room = GROUP_IDS - len(leader.sync.reckoning.ids)
-            later: list[_Place] = []
-            while self._waiting and len(group) < GROUP_SYNCS and room > 0:
-                place = self._waiting.popleft()
-                if place.sync.device_id in devices:
-                    later.append(place)
-                    continue
-                group.append(place)
-                devices.add(place.sync.device_id)
-                room -= len(place.sync.reckoning.ids)
-            self._waiting.extendleft(reversed(later))
-        return group
 
     def _write(self, syncs: Sequence[Sync]) -> dict[UUID, Outcome]:
         metrics.GROUP_SIZE.observe(len(syncs))

@@ -24,10 +24,10 @@ from patterns.exceptions import WriterIsBusy
 from patterns.services import groups
 from patterns.services.group_columns import Sync
 from patterns.services.group_commit import (
-    GROUP_IDS,
     GROUP_SYNCS,
     PATIENCE_SECONDS,
     QUEUE_SYNCS,
+    take_group,
 )
 from patterns.services.groups import Outcome
 
@@ -80,7 +80,9 @@ class LoopCommit:
         try:
             while self._waiting:
                 await self._gather()
-                group = self._take()
+                group = take_group(self._waiting)
+                if not group:
+                    break  # all have given up
                 outcomes = await self._outcomes([place.sync for place in group])
                 for sync, written in group:
                     if not written.done():
@@ -97,23 +99,6 @@ class LoopCommit:
         while count < len(self._waiting) < GROUP_SYNCS:
             count = len(self._waiting)
             await asyncio.sleep(0)
-
-    def _take(self) -> list[_Place]:
-        """Take the first who wait, no TV twice, as many as fit."""
-        group: list[_Place] = []
-        devices: set[UUID] = set()
-        later: list[_Place] = []
-        room = GROUP_IDS
-        while self._waiting and len(group) < GROUP_SYNCS and room > 0:
-            place = self._waiting.popleft()
-            if place.sync.device_id in devices:
-                later.append(place)
-                continue
-            group.append(place)
-            devices.add(place.sync.device_id)
-            room -= len(place.sync.reckoning.ids)
-        self._waiting.extendleft(reversed(later))
-        return group
 
     async def _outcomes(self, syncs: Sequence[Sync]) -> dict[UUID, Outcome]:
         metrics.GROUP_SIZE.observe(len(syncs))
