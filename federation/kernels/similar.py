@@ -25,6 +25,11 @@ PRODUCT_PATTERNS = 128
 #: How many columns a matrix product of BLAS takes together.
 EVEN_COLUMNS = 8
 
+#: With so few columns cells are multiplied in blocks: what BLAS copies of them stays in
+#: the cache.
+FEW_COLUMNS = 16
+BLOCK_CELLS = 64
+
 #: Where the k best of a row begin is guessed from one column in so many ...
 SAMPLE_STEP = 8
 
@@ -176,8 +181,25 @@ def _scores(own: Float32Array, centroids: Float32Array) -> Float32Array:
         (-(-len(own) // EVEN_COLUMNS) * EVEN_COLUMNS, own.shape[1]), own.dtype
     )
     few[: len(own)] = own
-    # With the few patterns on the right the product takes half as long.
-    return np.ascontiguousarray((centroids @ few.T).T[: len(own)])
+    products = _products(centroids, few.T)
+    return np.ascontiguousarray(products.T[: len(own)])
+
+
+def _products(centroids: Float32Array, few: Float32Array) -> Float32Array:
+    """The matrix product; with the few patterns on the right it takes half as long."""
+    dimensions, count = few.shape
+    if count > FEW_COLUMNS:
+        return centroids @ few
+    products = np.empty((len(centroids), count), dtype=np.float32)
+    n_blocks = len(centroids) // BLOCK_CELLS
+    end = n_blocks * BLOCK_CELLS
+    np.matmul(
+        centroids[:end].reshape(n_blocks, BLOCK_CELLS, dimensions),
+        few,
+        out=products[:end].reshape(n_blocks, BLOCK_CELLS, count),
+    )
+    np.matmul(centroids[end:], few, out=products[end:])
+    return products
 
 
 def _ranked(scores: Float32Array, k: int) -> Int64Array:

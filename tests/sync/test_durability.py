@@ -27,7 +27,9 @@ import pytest
 
 from constellation_site import embedded
 from tests.running import free_ports, wait_for
-from tests.sync.television import addition, update
+from tests.sync.binary import PROTOBUF
+from tests.sync.packing import packed_message
+from tests.sync.television import SYNC, addition, update
 
 pytestmark = pytest.mark.slow
 
@@ -97,10 +99,22 @@ class Installation:
         assert pid is not None
         kill_family(pid)
 
-    def rows(self, statement: str, parameters: list[object]) -> list[tuple[Any, ...]]:
+    def connect(self) -> psycopg.Connection[Any]:
         url = embedded.database_url(self.home, embedded.shard_database(0))
-        with psycopg.connect(url) as connection:
+        return psycopg.connect(url)
+
+    def rows(self, statement: str, parameters: list[object]) -> list[tuple[Any, ...]]:
+        with self.connect() as connection:
             return connection.execute(statement, parameters).fetchall()
+
+    def somebody_waits(self) -> bool:
+        """Whether a session waits for a lock that another one holds."""
+        [(waiting,)] = self.rows(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE cardinality(pg_blocking_pids(pid)) > 0",
+            [],
+        )
+        return bool(waiting)
 
 
 def kill_family(pid: int) -> None:
@@ -111,10 +125,14 @@ def kill_family(pid: int) -> None:
 
 
 class TirelessTv(threading.Thread):
-    """Syncs without a pause, the same delta until it is answered."""
+    """Syncs without a pause, the same delta until it is answered.
 
-    def __init__(self, url: str, enrolment_key: str) -> None:
+    In protobuf, which an event loop answers, or in JSON, which threads do.
+    """
+
+    def __init__(self, url: str, enrolment_key: str, *, is_usual: bool = True) -> None:
         super().__init__(daemon=True)
+        self.is_usual = is_usual
         self.http = httpx.Client(base_url=url, timeout=10)
         self.enrolment_key = enrolment_key
         self.is_stopping = False
@@ -145,7 +163,7 @@ class TirelessTv(threading.Thread):
         body = self.delta(pattern_id)
         while True:
             try:
-                response = self.http.post("/api/v1/sync", json=body)
+                response = self.send(body)
             except httpx.TransportError:
                 response = None
             if response is not None and response.status_code == 200:
@@ -156,6 +174,13 @@ class TirelessTv(threading.Thread):
                 return
             self.retries += 1
             time.sleep(0.05)
+
+    def send(self, body: dict[str, Any]) -> httpx.Response:
+        if not self.is_usual:
+            return self.http.post(SYNC, json=body)
+        content = packed_message(body).SerializeToString()
+        headers = {"Content-Type": PROTOBUF}
+        return self.http.post(SYNC, content=content, headers=headers)
 
     def delta(self, pattern_id: UUID) -> dict[str, Any]:
         oldest = self.answered.get(self.version - 100)
@@ -196,8 +221,11 @@ class Server:
         self._process = self._installation.serve()
         wait_until_alive(self.url)
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         self._process.terminate()
+
+    def end(self) -> None:
+        self.terminate()
         self._process.wait(timeout=120)
 
     def kill(self) -> None:
@@ -267,7 +295,10 @@ def check(installation: Installation, tv: TirelessTv) -> None:
 
 
 def test_answered_syncs_survive_kill_9_and_retries_count_once(installation, server):
-    tvs = [TirelessTv(server.url, installation.enrolment_key) for _ in range(TVS)]
+    tvs = [
+        TirelessTv(server.url, installation.enrolment_key, is_usual=number % 2 == 0)
+        for number in range(TVS)
+    ]
     for tv in tvs:
         tv.start()
     for _ in range(KILLS):
@@ -300,3 +331,42 @@ def test_answered_syncs_survive_kill_9_and_retries_count_once(installation, serv
     )
     [(stored,)] = installation.rows("SELECT count(*) FROM patterns_pattern", [])
     assert tallied == stored
+
+
+@pytest.mark.parametrize("is_usual", [True, False], ids=["loop", "threads"])
+def test_sync_under_way_is_answered_before_a_server_ends(
+    installation, server, is_usual
+):
+    tv = TirelessTv(server.url, installation.enrolment_key, is_usual=is_usual)
+    with tv.http:
+        tv.enrol()
+        tv.version = 1
+        answers: list[int] = []
+
+        def sync() -> None:
+            answers.append(tv.send(tv.delta(uuid4())).status_code)
+
+        with installation.connect() as connection:
+            # As if somebody else wrote this TV just now.
+            connection.execute(
+                "SELECT FROM shards_device WHERE id = %s FOR UPDATE", [tv.device_id]
+            )
+            syncing = threading.Thread(target=sync)
+            syncing.start()
+            wait_for(installation.somebody_waits)
+            server.terminate()
+            wait_for(partial(is_closed, server.url))
+            was_waiting = not answers
+        syncing.join(timeout=60)
+
+    assert was_waiting
+    assert answers == [200]
+
+
+def is_closed(url: str) -> bool:
+    """Whether a server takes nobody new."""
+    try:
+        httpx.get(f"{url}/health/live", timeout=2)
+    except httpx.TransportError:
+        return True
+    return False
