@@ -110,8 +110,12 @@ class Door:
         except SynchronousOnlyOperation:
             raise  # and counted when it is answered
         except Exception as exc:
-            reply = sync.refuse_or_raise(exc)
-        sync.record(reply)
+            try:
+                reply = sync.refuse_or_raise(exc)
+            finally:
+                sync.record(reply)
+        else:
+            sync.record(reply)
         return reply
 
     async def in_thread(self, function: Callable[..., Any], *given: Any) -> Any:

@@ -270,23 +270,32 @@ def test_refusals_are_problems(vega_tv):
 
 
 @pytest.mark.usefixtures("watched")
-def test_bug_is_logged_and_told_without_its_details(vega_tv, monkeypatch, caplog):
+def test_bug_is_counted_logged_and_told_without_its_details(
+    vega_tv, monkeypatch, caplog
+):
     def fails(*_, **__):
         raise RuntimeError("a secret of ours")
 
     monkeypatch.setattr(service, "sync_soon", fails)
 
+    before = answered("internal_error")
+
     (told,) = answer((vega_tv, request(vega_tv)))
 
     assert told.status == 500
+    assert answered("internal_error") - before == 1
     assert b"secret" not in told.answer
     assert "a secret of ours" in caplog.text
     assert load.used_fraction() == 0
 
 
-def sent_away() -> float:
-    labels = {"shard_id": "none", "status": "overloaded"}
+def answered(status: str, *, shard_id: str = "0") -> float:
+    labels = {"shard_id": shard_id, "status": status}
     return REGISTRY.get_sample_value("constellation_sync_requests_total", labels) or 0.0
+
+
+def sent_away() -> float:
+    return answered("overloaded", shard_id="none")
 
 
 @pytest.mark.parametrize("content_type", [PROTOBUF, "application/json"])
