@@ -59,10 +59,9 @@ def in_front_of(application: Application) -> Application:
         if not _is_usual(environ):
             await application(scope, protocol)
             return
-        # Without a place yet: a TV may take its time to send the body.
-        body = await read(protocol)
-        if body is not None:
-            respond(protocol, await door.answer(environ, body))
+        reply = await door.answer(environ, protocol)
+        if reply is not None:
+            respond(protocol, reply)
 
     return answer_or_pass_on
 
@@ -74,28 +73,31 @@ class Door:
         self._together = SearchTogether()
         self._threads = DatabaseThreads(THREADS, thread_name_prefix="sync")
 
-    async def answer(self, environ: Environ, body: bytes) -> Reply:
-        """Answer a sync or refuse it."""
+    async def answer(self, environ: Environ, protocol: Protocol) -> Reply | None:
+        """Answer a sync or refuse it; None if the TV went away meanwhile."""
+        sync = Exchange(environ)
+        try:
+            sync.open()  # before the body is read
+        except Exception as exc:
+            return _refused(sync, environ, exc)
+        # Without a place yet: a TV may take its time to send the body.
+        body = await read(protocol)
+        if body is None:
+            return None
         if not load.take_place_on_loop():
             return exchange.sent_away()
         try:
             environ["wsgi.input"] = io.BytesIO(body)
-            return await self._answer(environ)
+            return await self._answer(sync, environ)
         except SynchronousOnlyOperation:
             environ["wsgi.input"].seek(0)
             reply: Reply = await self.in_thread(_answer_in_thread, environ)
             return reply
-        except Exception as exc:
-            # Logged and answered like any bug of ours.
-            return exchange.failed(environ, exc)
         finally:
             load.give_place_on_loop_back()
 
-    async def _answer(self, environ: Environ) -> Reply:
-        sync = Exchange(environ)
-        reply: Reply | None = None
+    async def _answer(self, sync: Exchange, environ: Environ) -> Reply:
         try:
-            sync.open()
             message = sync.read()
             reply = sync.answer(
                 await service.sync_soon(
@@ -110,18 +112,25 @@ class Door:
         except SynchronousOnlyOperation:
             raise  # and counted when it is answered
         except Exception as exc:
-            try:
-                reply = sync.refuse_or_raise(exc)
-            finally:
-                sync.record(reply)
-        else:
-            sync.record(reply)
+            return _refused(sync, environ, exc)
+        sync.record(reply)
         return reply
 
     async def in_thread(self, function: Callable[..., Any], *given: Any) -> Any:
         """Call what may have to wait."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, function, *given)
+
+
+def _refused(sync: Exchange, environ: Environ, exc: Exception) -> Reply:
+    """Say what is wrong; a bug of ours is logged and answered like any."""
+    try:
+        reply = sync.refuse_or_raise(exc)
+    except Exception as bug:
+        sync.record(None)
+        return exchange.failed(environ, bug)
+    sync.record(reply)
+    return reply
 
 
 def _answer_in_thread(environ: Environ) -> Reply:

@@ -257,6 +257,7 @@ def test_what_would_have_to_wait_for_a_publication_is_answered_in_a_thread(vega_
 
 @pytest.mark.usefixtures("watched")
 def test_refusals_are_problems(vega_tv):
+    """One without a token that holds is told so before its body is read."""
     stranger = Television(uuid4(), "shard_000", token="x" * 84)
 
     no_token, no_message = answer(
@@ -265,6 +266,7 @@ def test_refusals_are_problems(vega_tv):
 
     assert (no_token.status, no_message.status) == (401, 400)
     assert orjson.loads(no_token.answer)["code"] == "token_invalid"
+    assert no_token.read_bytes == 0
     assert orjson.loads(no_message.answer)["code"] == "malformed_body"
     assert load.used_fraction() == 0
 
