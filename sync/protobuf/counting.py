@@ -36,9 +36,12 @@ def check_field_count(body: bytes) -> None:
 
     Only counts: whether the body is well-formed, the parser says.
     """
+    # Each field has a byte at least.
     if len(body) <= FIELDS_LIMIT:
-        return  # each has a byte at least
+        return
     limit = fields_limit()
+    if len(body) <= limit:
+        return
     n_fields = n_patterns = 0
     for number, start, end in _fields(body, 0, len(body)):
         n_fields += 1

@@ -72,15 +72,14 @@ def write(
     targets, places = _distinct(related, picked.left_out, table.scratch.numbers)
     if len(targets) == 0:
         return
-    is_link = places > 0
     if limit_bytes is not None:
         room = limit_bytes - picked.sources_bytes - OVERHEAD_BYTES
         largest = int(table.targets[targets[-1]])
-        if _bytes_of_all(is_link, len(targets), largest) > room:
+        if _bytes_of_all(places, len(targets), largest) > room:
             targets, places = _reduced(targets, places, weights, largest, room)
-            is_link = places > 0
     if len(targets) == 0:
         return
+    is_link = places.astype(np.bool_)
     counts = np.add.reduce(
         is_link.reshape(picked.related.shape), axis=1, dtype=np.uint8
     )
@@ -88,20 +87,22 @@ def write(
     message.references.extend(picked.sources[leads_on].tolist())
     message.counts = counts[leads_on].tobytes()
     message.related_deltas.extend(deltas(table.targets[targets]).tolist())
-    written = places[is_link]
+    # Taking is three times as fast as indexing by truth, which is done twice.
+    links = is_link.nonzero()[0]
+    written = places.take(links)
     written -= 1
     size = "u1" if len(targets) <= ONE_BYTE_PLACES else "<u2"
     message.places = written.astype(size).tobytes()
-    message.weights = weights[is_link].tobytes()
+    message.weights = weights.take(links).tobytes()
 
 
-def _bytes_of_all(is_link: NDArray[np.bool_], count: int, largest: int) -> int:
+def _bytes_of_all(places: Places, count: int, largest: int) -> int:
     """Bound what the links to so many contents take, as ``_reduced`` reckons."""
     per_link = 2 if count <= ONE_BYTE_PLACES else 3
     deltas_bytes = count
     while largest := largest >> _VARINT_BITS:
         deltas_bytes += min(count, largest)
-    return per_link * int(np.count_nonzero(is_link)) + deltas_bytes
+    return per_link * int(np.count_nonzero(places)) + deltas_bytes
 
 
 def _reduced(
@@ -118,11 +119,10 @@ def _reduced(
         deltas_bytes=_deltas_bytes(len(targets), largest),
         limit_bytes=limit_bytes,
     )
-    is_kept = np.zeros(len(targets) + 1, dtype=np.bool_)
-    is_kept[most_important] = True
-    new_places = is_kept.cumsum()
-    new_places[~is_kept] = 0
-    return targets[is_kept[1:]], new_places[places]
+    most_important.sort()
+    new_places = np.zeros(len(targets) + 1, dtype=np.intp)
+    new_places[most_important] = np.arange(1, len(most_important) + 1)
+    return targets.take(most_important - 1), new_places.take(places)
 
 
 def deltas(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -150,10 +150,10 @@ def _distinct(
     scratch[numbers] = marks
     scratch[left_out] = 0
     scratch[0] = 0
-    distinct = numbers[scratch[numbers] == marks]
+    distinct = numbers.compress(scratch.take(numbers) == marks)
     distinct.sort()
     scratch[distinct] = marks[: len(distinct)]
-    return distinct, scratch[numbers]
+    return distinct, scratch.take(numbers)
 
 
 def _most_important(
@@ -174,7 +174,7 @@ def _most_important(
     keys.sort()
     keys &= (1 << bits) - 1
     # A place and a weight for each link.
-    count_of_links = links[keys].cumsum()
+    count_of_links = links.take(keys).cumsum()
     costs = 2 * count_of_links
     costs += deltas_bytes
     fitting = min(_fitting(costs, limit_bytes), ONE_BYTE_PLACES)

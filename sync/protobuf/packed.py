@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from struct import unpack
+from struct import Struct
 
 from django.db.models import IntegerChoices
 
@@ -58,12 +58,8 @@ def _additions(
     publication: Callable[[], LoadedPublication],
 ) -> Additions:
     count = len(ids)
-    paths = _paths("delta.patterns_added[{}]", count)
-    sent = vectors.of_column(
-        message.embeddings,
-        _paths("delta.patterns_added[{}].embedding", count),
-        publication=publication,
-    )
+    paths, embeddings, contexts = _paths_of_additions(count)
+    sent = vectors.of_column(message.embeddings, embeddings, publication=publication)
     rates = _rates(message.success_rates, paths, "success_rates", "success_rate")
     sample_counts = _numbers(message.sample_counts, count, "sample_counts")
     if (
@@ -72,7 +68,6 @@ def _additions(
     ):
         for number, path in zip(sample_counts, paths, strict=True):
             rules.sample_count(number, path)
-    contexts = _paths("delta.patterns_added[{}].context", count)
     references = References(message.names, publication)
     additions = Additions(
         ids,
@@ -82,8 +77,7 @@ def _additions(
         _enums(message.times_of_day, contexts, "times_of_day", TimeOfDay),
         _enums(message.days_of_week, contexts, "days_of_week", DayOfWeek),
         _enums(message.content_types, contexts, "content_types", ContentType),
-        references.genre_hints(message.genre_hints, contexts),
-        references.content_ids(message.content_ids, contexts),
+        *references.read(message.genre_hints, message.content_ids, contexts),
         sent.codes,
     )
     _check_distinct(ids, "delta.patterns_added[{}].id")
@@ -117,12 +111,25 @@ def _id_count(column: bytes, name: str) -> int:
 
 
 def _ids(column: bytes) -> tuple[bytes, ...]:
-    return unpack(f"{UUID_BYTES}s" * (len(column) // UUID_BYTES), column)
+    return _struct_of_ids(len(column) // UUID_BYTES).unpack(column)
+
+
+@cache
+def _struct_of_ids(count: int) -> Struct:
+    """Say where ids begin; count is within ``PATTERNS_PER_SYNC``."""
+    return Struct(f"{UUID_BYTES}s" * count)
 
 
 def _check_distinct(ids: Sequence[bytes], path: str) -> None:
     if len(set(ids)) != len(ids):
         fields.distinct(ids, _paths(path, len(ids)))
+
+
+@cache
+def _paths_of_additions(count: int) -> tuple[Sequence[str], ...]:
+    """Write the paths of additions, of their embeddings and of their contexts."""
+    path = "delta.patterns_added[{}]"
+    return tuple(_paths(path + end, count) for end in ("", ".embedding", ".context"))
 
 
 @cache
@@ -167,15 +174,15 @@ def _enums(
             f"it has {len(column)} bytes",
             f"{len(paths)}, one for each of added_ids, or none",
         )
-    if max(column) > _last(choices):
+    if column.strip(_codes(choices)):
         for code, path in zip(column, paths, strict=True):
             fields.code(code, f"{path}.{_FIELDS[name]}", choices)
     return column
 
 
 @cache
-def _last(choices: type[IntegerChoices]) -> int:
-    return max(choices)
+def _codes(choices: type[IntegerChoices]) -> bytes:
+    return bytes(choices)
 
 
 _FIELDS = {

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence, Set
 from functools import cache
-from itertools import repeat
-from struct import unpack
+from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
@@ -107,9 +106,9 @@ def _coded(
     if count == 0:
         return Vectors(np.empty((0, EMBEDDING_DIMENSIONS), dtype=np.float32), ())
     codebook = rules.codebook(publication(), version, f"{column}.codebook_version")
+    sent = _struct_of_codes(count, len(data)).unpack(data)
     rows = codebook.decode(_as_code(data).reshape(count, -1))
-    each = f"{len(data) // count}s"
-    codes = list(zip(repeat(version), unpack(each * count, data), strict=False))
+    codes = [(version, code) for code in sent]
     # Of length one, or zero.
     is_clear = all(rows[:, 0].tolist())
     return Vectors(rows, codes) if is_clear else _checked(rows, codes, paths)
@@ -123,6 +122,12 @@ def _checked(
     with np.errstate(invalid="ignore"):
         fields.check_vectors(rows, rows.astype(np.float64), paths)
     return Vectors(rows, codes)
+
+
+@cache
+def _struct_of_codes(count: int, n_bytes: int) -> Struct:
+    """Say where codes begin; both are of ``_column_sizes``."""
+    return Struct(f"{n_bytes // count}s" * count)
 
 
 @cache

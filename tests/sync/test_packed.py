@@ -324,6 +324,33 @@ def test_ordinal_of_nobody_is_refused(vega_tv, ordinals):
     assert problem["accepted"] == f"ordinals up to {last}, or names"
 
 
+@pytest.mark.parametrize("wrong", ["nobody", "genre:saga"])
+def test_contents_are_named_by_their_places_among_contents(vega_tv, ordinals, wrong):
+    saga, unknown = ordinals["genre:saga"], max(ordinals.values()) + 1
+    message = packed(vega_tv, added=[addition(context={}), addition(context={})])
+    columns = message.delta.packed
+    columns.genre_hints.counts = b"\1\2"
+    columns.genre_hints.references.extend([saga, saga, saga])
+    columns.content_ids.counts = b"\0\2"
+    columns.content_ids.references.extend(
+        [ordinals["tt5"], ordinals.get(wrong, unknown)]
+    )
+
+    problem = refused(send(vega_tv, message))
+
+    assert problem["field"] == f"{ADDED}[1].context.content_ids[1]"
+
+
+def test_same_genre_twice_is_kept_once(vega_tv, ordinals):
+    message = packed(vega_tv, added=[addition(UUID(int=1), context={})])
+    message.delta.packed.genre_hints.counts = b"\2"
+    message.delta.packed.genre_hints.references.extend([ordinals["genre:saga"]] * 2)
+
+    accepted(send(vega_tv, message))
+
+    assert vega_tv.stored()[UUID(int=1)].genre_hints == ["saga"]
+
+
 def test_genre_is_no_content(vega_tv, ordinals):
     message = packed(vega_tv, added=[addition(context={})])
     message.delta.packed.genre_hints.counts = b"\1"
