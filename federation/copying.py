@@ -6,43 +6,30 @@ as the bytes they came as, and read column by column, all rows at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Generator
 from dataclasses import dataclass
-from queue import Empty, Queue
-from threading import Event, Thread
-from time import sleep
-from typing import Any
 
 import numpy as np
 from django.db.backends.utils import CursorWrapper
-from numpy.typing import NDArray
-from psycopg import Copy, sql
-from psycopg.abc import Buffer
+from psycopg import Error, sql
 from psycopg.errors import error_from_result
 from psycopg.pq.abc import PGconn
 
+from federation.kernels.compiling import compiled
 from federation.kernels.names import NameLists
-from federation.texts import WORD, Places, TextTable, Words, masks
+from federation.texts import Bytes, Places, TextTable
 
-#: Rows that go from thread to thread together, as many as a cache holds, and how many
-#: such parcels may wait.
-PARCEL_ROWS = 250
-PARCELS_AHEAD = 80
-
-# When a row has come, more are waited for a little: else the system would wake the
-# reader for each ten, which takes longer than reading them.
-_PAUSE_SECONDS = 0.0002
+#: Rows that are read together, as many as a cache holds.
+PARCEL_ROWS = 1_000
 
 # Signature, flags, length of an extension that no server sends.
 _HEADER_BYTES = 19
-_COUNT_BYTES = 2  # before a row's columns, and all there is at the end
+_COUNT_BYTES = 2  # before a row's columns
 
-# Size of an array's header with its one dimension; without any, it is 12.
-_ARRAY_HEADER_BYTES = 20
-
-
-_NOWHERE = np.zeros(0, dtype=np.int64)
+# An array begins with its own size, the number of its dimensions, whether a value is
+# null, and the type of its values; then each dimension has its size and first index.
+_EMPTY_ARRAY_BYTES = 16
+_DIMENSION_BYTES = 8
 
 
 class UnexpectedRow(Exception):
@@ -51,19 +38,12 @@ class UnexpectedRow(Exception):
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as they were sent, side by side. Behind the last there may be others."""
+    """Rows as they were sent, side by side."""
 
-    data: bytes
+    data: Bytes
     #: Where each begins and ends in the data. (n,) each
     starts: Places
     ends: Places
-
-    @classmethod
-    def of(cls, rows: Sequence[Buffer]) -> Rows:
-        """Put rows side by side."""
-        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-        ends = np.cumsum(lengths)
-        return cls(b"".join(rows), ends - lengths, ends)
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -72,110 +52,42 @@ class Rows:
         """Some of them, of the same data."""
         return Rows(self.data, self.starts[rows], self.ends[rows])
 
-    def taken_by(self, column: slice) -> NDArray[np.void]:
-        """The bytes that each row has in one place."""
-        width = column.stop - column.start
-        return _values(
-            self.data, self.starts + column.start, np.dtype((np.void, width))
-        )
-
-
-def joined(parts: Sequence[Rows]) -> Rows:
-    """All rows of some parts, in their order."""
-    parts = [part for part in parts if len(part)]
-    pieces = [memoryview(part.data)[part.starts[0] : part.ends[-1]] for part in parts]
-    starts, ends = (
-        np.concatenate([getattr(part, name) for part in parts] or [_NOWHERE])
-        for name in ("starts", "ends")
-    )
-    lengths = ends - starts
-    ends = np.cumsum(lengths)
-    # So that a text at the end can be read as if it were as long as any other.
-    padding = bytes(int(lengths.max(initial=0)) + WORD)
-    return Rows(b"".join([*pieces, padding]), ends - lengths, ends)
-
-
-class _Stopped(Exception):
-    """Whoever asked for rows wants no more."""
+    def bytes_of(self, row: int, column: slice) -> bytes:
+        """What a row has in a place."""
+        start = int(self.starts[row])
+        return self.data[start + column.start : start + column.stop].tobytes()
 
 
 def parcels(
     cursor: CursorWrapper, statement: sql.Composable
 ) -> Generator[Rows, None, None]:
-    """Stream rows as they come, read ahead by a thread of its own.
+    """Stream rows as they come, as many at a time as a cache holds."""
+    # Only processes that read shards have the compiler in their memory.
+    from federation.libpq import BROKEN, END_BYTES, RowBuffer
 
-    The server is never kept waiting while the caller computes. Nobody else may use the
-    connection until the generator is closed.
-    """
-    ahead: Queue[Rows | BaseException | None] = Queue(PARCELS_AHEAD)
-    is_stopped = Event()
-
-    def put(parcel: list[Buffer]) -> None:
-        if is_stopped.is_set():
-            raise _Stopped
-        if parcel:
-            ahead.put(Rows.of(parcel))
-
-    def read() -> None:
-        last: BaseException | None = None
-        try:
-            with cursor.db.wrap_database_errors, cursor.copy(statement) as copy:
-                _read(copy, put)
-        except _Stopped:
-            return  # the connection has cancelled the rest
-        except BaseException as exc:
-            last = exc
-        ahead.put(last)
-
-    reader = Thread(target=read, name="copy", daemon=True)
-    reader.start()
-    try:
-        while isinstance(parcel := ahead.get(), Rows):
-            yield parcel
-        if parcel is not None:
-            raise parcel
-    finally:
-        is_stopped.set()
-        while reader.is_alive():
-            with suppress(Empty):  # so that it doesn't wait for room
-                ahead.get(timeout=0.01)
-        reader.join()
+    buffer = RowBuffer(PARCEL_ROWS)
+    with cursor.db.wrap_database_errors, cursor.copy(statement) as copy:
+        connection = copy.connection.pgconn
+        row = copy.read()[_HEADER_BYTES:] or copy.read()
+        if len(row) > END_BYTES:
+            buffer.add(row)
+            while (size := buffer.fill(connection)) > END_BYTES:
+                yield buffer.rows()
+                buffer = RowBuffer(PARCEL_ROWS)
+            if size < 0 and size != BROKEN:  # an error instead of the end
+                raise _error_of(connection)
+        if len(buffer):
+            yield buffer.rows()
+        while copy.read():
+            pass
 
 
-def _read(copy: Copy, put: Callable[[list[Buffer]], None]) -> None:
-    parcel: list[Buffer] = []
-    header = copy.read()
-    if len(header) > _HEADER_BYTES + _COUNT_BYTES:  # with the first row, or the end
-        parcel.append(header[_HEADER_BYTES:])
-    while row := copy.read():
-        parcel.append(row)
-        if len(row) > _COUNT_BYTES:
-            _drain(copy.connection.pgconn, parcel)
-        if len(parcel) > PARCEL_ROWS:
-            put(parcel[:-1])  # the last one may be the end
-            del parcel[:-1]
-    if parcel and len(parcel[-1]) == _COUNT_BYTES:
-        del parcel[-1]
-    put(parcel)
-
-
-def _drain(connection: PGconn, parcel: list[Buffer]) -> None:
-    """Take all rows that have come in a moment, and the end."""
-    sleep(_PAUSE_SECONDS)
-    # While a row is left, so that libpq makes room for more than it had.
-    connection.consume_input()
-    take = connection.get_copy_data
-    size, row = take(1)
-    while size > _COUNT_BYTES:
-        parcel.append(row)
-        size, row = take(1)
-    if size > 0:
-        parcel.append(row)
-    elif size < 0:  # an error instead of the end
-        results = []
-        while result := connection.get_result():
-            results.append(result)
-        raise error_from_result(results[0])
+def _error_of(connection: PGconn) -> Error:
+    """What went wrong; takes all results, so that others can follow."""
+    results = []
+    while result := connection.get_result():
+        results.append(result)
+    return error_from_result(results[0])
 
 
 class Columns:
@@ -184,7 +96,7 @@ class Columns:
     Parameters
     ----------
     rows : Rows
-        From :func:`joined`. No value in them is null.
+        No value in them is null.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -192,92 +104,121 @@ class Columns:
         self._places = rows.starts + _COUNT_BYTES
         self._ends = rows.ends
 
-    def fixed(self, columns: dict[str, str]) -> NDArray[np.void]:
-        """Take all columns of a fixed size, which come first.
+    def fixed(self, sizes: Places, out: Bytes) -> None:
+        """Take columns of fixed sizes.
 
         Parameters
         ----------
-        columns : dict of str to str
-            Names and numpy's big-endian types of their values.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            With a field for each column.
+        sizes : ndarray of shape (n_columns,), int64
+            How many bytes each value has.
+        out : ndarray of shape (n, sum of the sizes), uint8
+            Where the values go, side by side.
         """
-        layout = []
-        for name, kind in columns.items():
-            layout += [(f"size of {name}", ">i4"), (name, kind)]
-        rows = self._at(self._places, np.dtype(layout))
-        for name, kind in columns.items():
-            if np.any(rows[f"size of {name}"] != np.dtype(kind).itemsize):
-                raise UnexpectedRow(f"Column {name} isn't of type {kind}.")
-        self._places = self._places + rows.dtype.itemsize
-        return rows
+        other = _take_fixed(self._data, self._places, self._ends, sizes, out)
+        if other >= 0:
+            raise UnexpectedRow(f"A value of {sizes[other]} bytes has another size.")
 
     def texts(self, table: TextTable) -> NameLists:
         """Take a column of texts, each as a list of one."""
-        sizes = self._sizes(self._places)
-        starts = self._places + 4
-        self._places = starts + sizes
-        bounds = np.arange(len(starts) + 1, dtype=np.int64)
-        return self._named(starts, sizes, bounds, table)
+        return self._named(np.arange(len(self._places) + 1), table)
 
     def text_lists(self, table: TextTable) -> NameLists:
         """Take a column of arrays of texts, of one dimension at most."""
-        end = self._places + 4 + self._sizes(self._places)
-        begun = self._places + 4
-        is_empty = end - begun < _ARRAY_HEADER_BYTES
-        counts = np.where(is_empty, 0, self._sizes(begun + 12))
-        bounds = np.zeros(len(counts) + 1, dtype=np.int64)
-        np.cumsum(counts, out=bounds[1:])
-        starts, sizes = np.empty((2, int(bounds[-1])), dtype=np.int64)
-        place = begun + _ARRAY_HEADER_BYTES
-        for item in range(int(counts.max(initial=0))):
-            rows = np.flatnonzero(counts > item)
-            size = self._sizes(place[rows])
-            if np.any(size < 0):
-                raise UnexpectedRow("A text in a list is null.")
-            starts[bounds[rows] + item] = place[rows] + 4
-            sizes[bounds[rows] + item] = size
-            place[rows] += 4 + size
-        if np.any((place != end) & ~is_empty):
-            raise UnexpectedRow("A column isn't an array of texts.")
-        self._places = end
-        return self._named(starts, sizes, bounds, table)
+        bounds = np.zeros(len(self._places) + 1, dtype=np.int64)
+        if not _take_array_headers(self._data, self._places, self._ends, bounds):
+            raise UnexpectedRow("A column isn't of arrays with one dimension.")
+        return self._named(bounds, table)
 
     def end(self) -> None:
         """Make sure that nothing is left over."""
         if np.any(self._places != self._ends):
             raise UnexpectedRow("Rows have more or less columns than were taken.")
 
-    def _named(
-        self, starts: Places, sizes: Places, bounds: Places, table: TextTable
-    ) -> NameLists:
-        if np.any(sizes < 0):
-            raise UnexpectedRow("A text is null.")
-        numbers = table.numbers(self._words(starts, sizes), sizes)
+    def _named(self, bounds: Places, table: TextTable) -> NameLists:
+        starts = np.empty(bounds[-1], dtype=np.int64)
+        sizes = np.empty(bounds[-1], dtype=np.int64)
+        if not _take_texts(self._data, self._places, self._ends, bounds, starts, sizes):
+            raise UnexpectedRow("A text is null, or no text.")
+        numbers = table.numbers(self._data, starts, sizes)
         return NameLists(names=table.names, numbers=numbers, bounds=bounds)
 
-    def _words(self, starts: Places, sizes: Places) -> Words:
-        """Texts side by side; a text has no zeros, so what fills it up is no text."""
-        width = -(-int(sizes.max(initial=1)) // WORD) * WORD
-        texts = self._at(starts, np.dtype((np.void, width)))
-        words = texts.view(np.uint64).reshape(len(starts), -1)
-        words &= masks(width)[sizes]
-        return words
 
-    def _sizes(self, places: Places) -> Places:
-        return self._at(places, np.dtype(">i4")).astype(np.int64)
+@compiled
+def _take_fixed(
+    data: Bytes, places: Places, ends: Places, sizes: Places, out: Bytes
+) -> int:
+    """Copy values and go behind them; the column that isn't as long as told, or -1."""
+    for row in range(len(places)):
+        place = places[row]
+        to = 0
+        for column in range(len(sizes)):
+            size = sizes[column]
+            if place + 4 + size > ends[row]:
+                return column
+            told = np.int64(0)
+            for byte in range(4):
+                told = told << 8 | np.int64(data[place + byte])
+            if told != size:
+                return column
+            place += 4
+            value = data[place : place + size]
+            taken = out[row, to : to + size]
+            for byte in range(size):
+                taken[byte] = value[byte]
+            place += size
+            to += size
+        places[row] = place
+    return -1
 
-    def _at(self, places: Places, kind: np.dtype[Any]) -> NDArray[Any]:
-        """Values of one type that begin at any places."""
-        return _values(self._data, places, kind)
+
+@compiled
+def _take_array_headers(
+    data: Bytes, places: Places, ends: Places, bounds: Places
+) -> bool:
+    """Go to the first of each array's values, and say how many there are."""
+    for row in range(len(places)):
+        place = places[row]
+        if place + _EMPTY_ARRAY_BYTES > ends[row]:
+            return False
+        dimensions = data[place + 7]
+        count = np.int64(0)
+        place += _EMPTY_ARRAY_BYTES
+        if dimensions == 1:
+            if place + _DIMENSION_BYTES > ends[row]:
+                return False
+            for byte in range(4):
+                count = count << 8 | np.int64(data[place + byte])
+            place += _DIMENSION_BYTES
+        elif dimensions != 0:
+            return False
+        bounds[row + 1] = bounds[row] + count
+        places[row] = place
+    return True
 
 
-def _values(data: bytes, places: Places, kind: np.dtype[Any]) -> NDArray[Any]:
-    count = max(0, len(data) - kind.itemsize + 1)
-    # Without fields numpy copies a value as one piece.
-    whole = np.dtype((np.void, kind.itemsize))
-    every = np.ndarray((count,), whole, data, strides=(1,))
-    return every[places].view(kind)
+@compiled
+def _take_texts(
+    data: Bytes,
+    places: Places,
+    ends: Places,
+    bounds: Places,
+    starts: Places,
+    sizes: Places,
+) -> bool:
+    """Find where each row's texts begin and how long they are, and go behind them."""
+    for row in range(len(places)):
+        place = places[row]
+        for text in range(bounds[row], bounds[row + 1]):
+            if place + 4 > ends[row]:
+                return False
+            size = np.int64(0)
+            for byte in range(4):
+                size = size << 8 | np.int64(data[place + byte])
+            place += 4
+            if place + size > ends[row]:  # as is null, which is minus one
+                return False
+            starts[text] = place
+            sizes[text] = size
+            place += size
+        places[row] = place
+    return True

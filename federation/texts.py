@@ -7,182 +7,185 @@ bytes, all of a block at once, and each becomes a string when it is met first.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
-from functools import reduce
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.kernels.sampling import hash_keys
+from federation.kernels.compiling import compiled
 
+Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
-Words = NDArray[np.uint64]
 
-#: Bytes that are compared at a time.
-WORD = 8
+Number = TypeVar("Number", bound=np.generic)
 
-# Texts that are known at a time. There are at least twice as many slots for them, so
-# that few are looked for in more than one or two.
+# Texts that are known before it begins anew.
 _CAPACITY = 1 << 17
 _LEAST_SLOT_BITS = 10
+_LEAST_BYTES = 1 << 14
 
 
 class TextTable:
     """Numbers for texts, in the order in which they are met.
 
-    A hash table whose every step is taken for all texts of a block together. It begins
-    anew rather than hold more than 131,072, or what one block needs: so memory stays
+    A hash table of bytes. It begins anew when it has 131,072 texts: so memory stays
     flat whatever TVs make up.
     """
 
     names: list[str]
-    # A column for each word of the texts, and what the word is multiplied with.
-    _words: list[NDArray[np.uint64]]
-    _multipliers: list[np.uint64]
+    # The bytes of all texts, text i from bound i to i + 1.
+    _bytes: Bytes
+    _bounds: Places
+    # What each byte of a text is multiplied with, by its place.
+    _multipliers: NDArray[np.uint64]
+    # The number of a text each, or -1; at least twice as many as there are texts.
     _slots: NDArray[np.int32]
+    # Leaves so many bits of a hash as tell slots apart.
     _shift: np.uint64
 
     def __init__(self) -> None:
+        self._multipliers = _odd(0)
         self._begin()
 
-    def numbers(self, words: Words, sizes: Places) -> Places:
+    def numbers(self, data: Bytes, starts: Places, sizes: Places) -> Places:
         """Look texts up, and take in those that are new.
 
         Parameters
         ----------
-        words : ndarray of shape (n, width), uint64
-            The bytes of each text, then zeros. No text has a zero.
-        sizes : ndarray of shape (n,), int64
-            How many bytes each has.
+        data : ndarray of shape (n_bytes,), uint8
+            Where the texts are, in UTF-8.
+        starts, sizes : ndarrays of shape (n,), int64
+            Where each begins, and how many bytes it has.
 
         Returns
         -------
         ndarray of shape (n,), int64
             Places in ``names``, which may be another list than before.
         """
-        while len(self._words) < words.shape[1]:
-            self._words.append(np.zeros(len(self.names), dtype=np.uint64))
-            self._multipliers.append(_odd())
-        numbers, slots = self._found(words)
-        missing = np.flatnonzero(numbers < 0)
-        if len(missing) == 0:
-            return numbers
-        first, which = _distinct(words[missing])
-        if self.names and len(self.names) + len(first) > _CAPACITY:
+        if len(self.names) >= _CAPACITY:
             self._begin()
-            return self.numbers(words, sizes)
-        new = missing[first]
-        numbers[missing] = len(self.names) + which
-        self._take_in(words[new], slots[new], numbers[new])
-        self.names += _decoded(words[new], sizes[new])
+        self._be_ready_for(int(sizes.max(initial=0)))
+        numbers = np.empty(len(starts), dtype=np.int64)
+        count = known = len(self.names)
+        done = 0
+        while True:
+            done, count = self._looked_up(data, starts, sizes, numbers, done, count)
+            if done == len(starts):
+                break
+            self._grow(count, int(sizes[done]))
+        self._name(known, count)
         return numbers
 
     def _begin(self) -> None:
         self.names = []
-        self._words = []
-        self._multipliers = []
+        self._bytes = np.empty(_LEAST_BYTES, dtype=np.uint8)
         self._make_slots(_LEAST_SLOT_BITS)
+        self._bounds = np.zeros(len(self._slots) // 2 + 1, dtype=np.int64)
 
     def _make_slots(self, bits: int) -> None:
         self._slots = np.full(1 << bits, -1, dtype=np.int32)
         self._shift = np.uint64(64 - bits)
 
-    def _found(self, words: Words) -> tuple[Places, Places]:
-        """The number of each text, -1 for those not known; the slot that tells it."""
-        slots = self._first_slots(words.T)
-        numbers = self._slots.take(slots).astype(np.int64)
-        others = np.flatnonzero(self._is_other(words, numbers))
-        while len(others):
-            slots[others] = self._next(slots[others])
-            numbers[others] = self._slots[slots[others]]
-            others = others[self._is_other(words[others], numbers[others])]
-        return numbers, slots
+    def _be_ready_for(self, size: int) -> None:
+        """Have a multiplier for each place of the longest text."""
+        missing = size - len(self._multipliers)
+        if missing > 0:
+            self._multipliers = np.concatenate([self._multipliers, _odd(missing)])
 
-    def _first_slots(self, columns: Iterable[NDArray[np.uint64]]) -> Places:
-        """Multiply-shift hashing: zeros at the end change nothing.
+    def _grow(self, count: int, size: int) -> None:
+        """Make room for more texts and their bytes, of which one has so many."""
+        used = int(self._bounds[count])
+        if used + size > len(self._bytes):
+            self._bytes = _longer(self._bytes, 2 * (used + size))
+            return
+        self._make_slots(len(self._slots).bit_length() + 1)
+        self._bounds = _longer(self._bounds, len(self._slots) // 2 + 1)
+        # The texts take their own slots, in the order that they have.
+        bounds = self._bounds[: count + 1]
+        starts, sizes = bounds[:-1].copy(), np.diff(bounds)
+        self._looked_up(self._bytes, starts, sizes, np.empty_like(sizes), 0, 0)
 
-        References
-        ----------
-        Dietzfelbinger (1996), Universal hashing and k-wise independent random variables
-        via integer arithmetic without primes.
-        """
-        products = (
-            column * multiplier
-            for column, multiplier in zip(columns, self._multipliers, strict=False)
+    def _looked_up(
+        self,
+        data: Bytes,
+        starts: Places,
+        sizes: Places,
+        numbers: Places,
+        first: int,
+        count: int,
+    ) -> tuple[int, int]:
+        return _look_up(
+            *(data, starts, sizes, numbers, first),
+            *(self._multipliers, self._slots, self._shift),
+            *(self._bytes, self._bounds, count),
         )
-        hashes = reduce(np.add, products)
-        slots: Places = (hashes >> self._shift).astype(np.int64)
-        return slots
 
-    def _next(self, slots: Places) -> Places:
-        return (slots + 1) & (len(self._slots) - 1)
-
-    def _is_other(self, words: Words, numbers: Places) -> NDArray[np.bool_]:
-        """Whether the number is that of another text."""
-        is_other = np.zeros(len(words), dtype=np.bool_)
-        if not self.names:
-            return is_other
-        for place, known in enumerate(self._words):
-            here = words[:, place] if place < words.shape[1] else 0
-            is_other |= known.take(numbers, mode="wrap") != here
-        is_other &= numbers >= 0
-        return is_other
-
-    def _take_in(self, words: Words, slots: Places, numbers: Places) -> None:
-        """Give each new text the slot it was looked for in, or the next free one."""
-        added = np.zeros((len(self._words), len(words)), dtype=np.uint64)
-        added[: words.shape[1]] = words.T
-        self._words = [
-            np.concatenate(each) for each in zip(self._words, added, strict=True)
-        ]
-        count = len(self.names) + len(words)
-        if 2 * count > len(self._slots):
-            self._make_slots(count.bit_length() + 2)
-            slots, numbers = self._first_slots(self._words), np.arange(count)
-        waiting = np.arange(len(numbers))
-        while len(waiting):
-            free = waiting[self._slots[slots[waiting]] < 0]
-            self._slots[slots[free]] = numbers[free]  # of several the last
-            waiting = waiting[self._slots[slots[waiting]] != numbers[waiting]]
-            slots[waiting] = self._next(slots[waiting])
+    def _name(self, first: int, end: int) -> None:
+        bounds = self._bounds[first : end + 1]
+        sent = self._bytes[bounds[0] : bounds[-1]].tobytes()
+        places = (bounds - bounds[0]).tolist()
+        self.names += [sent[a:b].decode() for a, b in pairwise(places)]
 
 
-def masks(width: int) -> Words:
-    """Words that keep the first n bytes of ``width``, for each n."""
-    is_kept = np.arange(width) < np.arange(width + 1)[:, np.newaxis]
-    return (is_kept * np.uint8(0xFF)).astype(np.uint8).view(np.uint64)
+@compiled
+def _look_up(
+    data: Bytes,
+    starts: Places,
+    sizes: Places,
+    numbers: Places,
+    first: int,
+    multipliers: NDArray[np.uint64],
+    slots: NDArray[np.int32],
+    shift: np.uint64,
+    known: Bytes,
+    bounds: Places,
+    count: int,
+) -> tuple[int, int]:
+    """Number texts from the first on, until there is no room for a new one.
+
+    Gives the text at which it stopped, and how many are known then. The hash is
+    multiply-shift: Dietzfelbinger (1996), Universal hashing and k-wise independent
+    random variables via integer arithmetic without primes.
+    """
+    last_slot = len(slots) - 1
+    for text in range(first, len(starts)):
+        start, size = starts[text], sizes[text]
+        hashed = np.uint64(0)
+        for place in range(size):
+            hashed += np.uint64(data[start + place]) * multipliers[place]
+        slot = np.int64(hashed >> shift)
+        while True:
+            number = int(slots[slot])
+            if number < 0:
+                end = bounds[count] + size
+                if 2 * (count + 1) > len(slots) or end > len(known):
+                    return text, count
+                number = count
+                known[bounds[count] : end] = data[start : start + size]
+                bounds[count + 1] = end
+                slots[slot] = count
+                count += 1
+                break
+            begin = bounds[number]
+            if bounds[number + 1] - begin == size:
+                place = 0
+                while place < size and known[begin + place] == data[start + place]:
+                    place += 1
+                if place == size:
+                    break
+            slot = (slot + 1) & last_slot
+        numbers[text] = number
+    return len(starts), count
 
 
-def _odd() -> np.uint64:
-    """A number that TVs don't know: so they can't choose texts that share a slot."""
-    return np.uint64(secrets.randbits(64) | 1)
+def _odd(count: int) -> NDArray[np.uint64]:
+    """Numbers that TVs don't know: so they can't choose texts that share a slot."""
+    return np.frombuffer(secrets.token_bytes(8 * count), np.uint64) | np.uint64(1)
 
 
-def _distinct(words: Words) -> tuple[Places, Places]:
-    """Where each distinct text is first, and the number of each text."""
-    hashes = hash_keys(words, seed=0)
-    order = np.argsort(hashes)
-    is_new = _is_new(hashes[order, np.newaxis])
-    if np.any(is_new != _is_new(words[order])):
-        # Two texts share a hash: somebody looked for such.
-        order = np.lexsort(words.T)
-        is_new = _is_new(words[order])
-    numbers = np.empty(len(order), dtype=np.int64)
-    numbers[order] = np.cumsum(is_new) - 1
-    return order[is_new], numbers
-
-
-def _is_new(rows: Words) -> NDArray[np.bool_]:
-    """Which rows differ from the one before."""
-    is_new = np.ones(len(rows), dtype=np.bool_)
-    is_new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-    return is_new
-
-
-def _decoded(words: Words, sizes: Places) -> list[str]:
-    """All texts at once, cut apart where they are strings."""
-    width = words.shape[1] * WORD
-    padded = np.zeros((len(words), width + 1), dtype=np.uint8)
-    padded[:, :width] = np.ascontiguousarray(words).view(np.uint8)
-    is_kept = np.arange(width + 1) <= sizes[:, np.newaxis]
-    return padded[is_kept].tobytes().decode().split("\0")[:-1]
+def _longer(array: NDArray[Number], size: int) -> NDArray[Number]:
+    """A copy with room for so many values."""
+    longer = np.empty(size, dtype=array.dtype)
+    longer[: len(array)] = array
+    return longer

@@ -11,7 +11,7 @@ import numpy as np
 from django.db.backends.utils import CursorWrapper
 from numpy.typing import NDArray
 
-from patterns.vectors import EMBEDDING_DIMENSIONS, widened
+from patterns.vectors import EMBEDDING_DIMENSIONS
 
 _CAST_EXISTS = """
     SELECT EXISTS (
@@ -21,9 +21,6 @@ _CAST_EXISTS = """
     )
 """
 
-_NETWORK_ORDER = np.int16(EMBEDDING_DIMENSIONS)
-_OTHER_ORDER = _NETWORK_ORDER.byteswap()
-
 
 def has_raw_vectors(cursor: CursorWrapper) -> bool:
     """Whether ``embedding::bytea`` gives a vector's bytes."""
@@ -32,16 +29,15 @@ def has_raw_vectors(cursor: CursorWrapper) -> bool:
     return bool(exists)
 
 
-def halfvecs(sent: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Vectors from what ``halfvec_send`` or the cast gave, read as big-endian numbers.
+def half_type(counts: NDArray[np.uint16]) -> np.dtype[np.float16]:
+    """The type of the numbers of vectors that ``halfvec_send`` or the cast gave.
 
-    Takes a (n, 386) matrix: how many numbers follow, zero, and these; the first tells
-    in which order the server has their bytes. Gives (n, 384). Raises ``ValueError`` if
-    it tells neither.
+    Takes what each begins with, how many numbers there are, read as big-endian: that
+    tells in which order the server has their bytes. Raises ``ValueError`` if it tells
+    neither.
     """
-    counts, halves = sent[:, 0], sent[:, 2:]
-    if np.all(counts == _NETWORK_ORDER):
-        return widened(halves)
-    if np.all(counts == _OTHER_ORDER):
-        return widened(halves.view(halves.dtype.newbyteorder()))
+    for order in (">", "<"):
+        expected = np.array(EMBEDDING_DIMENSIONS, dtype=f"{order}u2").view(">u2")
+        if np.all(counts == expected):
+            return np.dtype(f"{order}f2")
     raise ValueError(f"Vectors of {EMBEDDING_DIMENSIONS} numbers were expected.")

@@ -27,6 +27,7 @@ from federation.kernels import CellCollector, Cells, PairCollector, plan_pairs
 from federation.kernels.screening import open_screen
 from federation.kernels.serialising import from_bytes, to_bytes
 from federation.merge import Plan
+from federation.pattern_rows import patterns_statement
 from federation.quarantined import NOTHING
 from federation.totals import SecondTotal
 
@@ -77,7 +78,7 @@ def beside_copy(plan_file: Path, repeats: int) -> Found:
     cast that hands vectors out as they are.
     """
     plan = _plan(plan_file)
-    own = collect.patterns_statement(MIN_QUALITY, None, NOTHING, is_raw=True)
+    own = patterns_statement(MIN_QUALITY, None, NOTHING, is_raw=True)
     seconds: dict[str, list[float]] = defaultdict(list)
     with told_cells():
         # Once more than it counts: the first finds cold caches.

@@ -16,6 +16,7 @@ from .arrays import (
     group_starts,
 )
 from .errors import KernelInputError
+from .halfvecs import Vectors
 
 EMBEDDING_DIMENSIONS = 384
 
@@ -38,8 +39,8 @@ class PatternBlock:
     pattern_keys: UInt64Array
     #: Which TV of the block each row belongs to: 0, 0, 1, 2, 2 ... (n,)
     device_index: Int64Array
-    #: Unit vectors as stored, widened to float32. (n, 384)
-    embeddings: Float32Array
+    #: Unit vectors, of half precision as they are stored. (n, 384)
+    embeddings: Vectors
     #: 0 to 1. (n,)
     success_rate: Float32Array
     #: At least 0. (n,)

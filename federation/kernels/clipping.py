@@ -13,6 +13,7 @@ import numpy as np
 
 from .arrays import Float32Array, Int64Array, group_starts
 from .blocks import PatternBlock
+from .halfvecs import widened
 from .items import choose_per_device
 from .names import NameLists
 from .quantise import pattern_weights
@@ -55,7 +56,7 @@ def clip(block: PatternBlock, clipping: Clipping, *, seed: int) -> PatternBlock:
     block = _heaviest(block, clipping.patterns)
     return replace(
         block,
-        embeddings=_within_one(block.embeddings),
+        embeddings=_within_one(widened(block.embeddings)),
         content_ids=_chosen(block, block.content_ids, clipping.contents, seed),
         genres=_chosen(block, block.genres, clipping.genres, seed),
     )

@@ -24,7 +24,7 @@ from .arrays import (
 from .blocks import PatternBlock, device_keys
 from .errors import KernelInputError
 from .names import NameLists, OfNames
-from .sampling import hash_keys, hash_text
+from .sampling import LARGEST_HASH, hash_keys, hash_text
 
 GENRE_PREFIX = "genre:"
 
@@ -45,38 +45,22 @@ _TRACED_MAGNITUDE = 12
 _REMEMBERED_NAMES = 1 << 18
 
 
-class Vocabulary(dict[str, int]):
+class Vocabulary:
     """Numbers for names, given out in order of appearance.
 
     Parameters
     ----------
-    allows : callable of str to bool
-        Names it refuses get the number -1 and are remembered for a while: most names
-        are rare, and looking into each again and again takes longer than all the rest.
+    allows : callable
+        Takes names, tells of each whether it gets a number. Those refused are
+        remembered for a while: most names are rare, and looking into each again and
+        again takes longer than all the rest.
     """
 
-    def __init__(self, allows: Callable[[str], bool]) -> None:
-        super().__init__()
+    def __init__(self, allows: Callable[[Sequence[str]], BoolArray]) -> None:
         self._allows = allows
+        self._numbers: dict[str, int] = {}
         self._refused: list[str] = []
         self.names: list[str] = []
-
-    def __missing__(self, name: str) -> int:
-        if not self._allows(name):
-            self._remember_refused(name)
-            return -1
-        number = len(self.names)
-        self[name] = number
-        self.names.append(name)
-        return number
-
-    def _remember_refused(self, name: str) -> None:
-        if len(self._refused) >= _REMEMBERED_NAMES:
-            for refused in self._refused:
-                del self[refused]
-            self._refused.clear()
-        self._refused.append(name)
-        self[name] = -1
 
     def numbers(self, names: Sequence[str]) -> Int64Array:
         """Look names up.
@@ -91,7 +75,29 @@ class Vocabulary(dict[str, int]):
         ndarray of shape (n_names,), int64
             Their numbers; -1 for refused names.
         """
-        return np.fromiter(map(self.__getitem__, names), np.int64, len(names))
+        found = [*map(self._numbers.get, names)]
+        if None in found:
+            self._take_in([*dict.fromkeys(names)])
+            # What is unknown now was refused, and is forgotten already.
+            found = [self._numbers.get(name, -1) for name in names]
+        return np.array(found, dtype=np.int64)
+
+    def _take_in(self, names: Sequence[str]) -> None:
+        new = [name for name in names if name not in self._numbers]
+        for name, is_allowed in zip(new, self._allows(new).tolist(), strict=True):
+            if is_allowed:
+                self._numbers[name] = len(self.names)
+                self.names.append(name)
+            else:
+                self._remember_refused(name)
+
+    def _remember_refused(self, name: str) -> None:
+        if len(self._refused) >= _REMEMBERED_NAMES:
+            for refused in self._refused:
+                del self._numbers[refused]
+            self._refused.clear()
+        self._refused.append(name)
+        self._numbers[name] = -1
 
 
 @dataclass(frozen=True)
@@ -105,26 +111,28 @@ class ItemFilter:
     #: 0 where it isn't open.
     magnitudes: UInt8Array
 
-    def traced_up_to(self, item: str) -> int:
+    #: Contents that are refused however many TVs name them.
+    refused: tuple[str, ...] = ()
+
+    def traced_up_to(self, names: Sequence[str], *, prefix: str = "") -> UInt64Array:
         """The largest keyed hash of a TV whose batch is noted for naming an item.
 
         Parameters
         ----------
-        item : str
-            A content id, or ``genre:<name>``.
+        names : sequence of str
+            Of contents, or with the prefix ``genre:`` of genres.
+        prefix : str, optional
+            What the names lack.
 
         Returns
         -------
-        int
-            Up to 2**64 - 1. Of all TVs that name it, about 2,048 to 4,096 are noted,
-            and all where there are no more: the same ones wherever they are stored.
+        ndarray of shape (n_names,), uint64
+            Of all TVs that name an item, about 2,048 to 4,096 are noted, and all where
+            there are no more: the same ones wherever they are stored.
         """
-        bucket = hash_text(item, seed=self.seed) & (_N_BUCKETS - 1)
-        surplus = int(self.magnitudes[bucket]) - _TRACED_MAGNITUDE
-        return (1 << (64 - max(surplus, 0))) - 1
-
-    #: Contents that are refused however many TVs name them.
-    refused: tuple[str, ...] = ()
+        magnitudes = self.magnitudes[self._buckets(names, prefix)].astype(np.int64)
+        surplus = np.maximum(magnitudes - _TRACED_MAGNITUDE, 0)
+        return np.uint64(LARGEST_HASH) >> surplus.astype(np.uint64)
 
     def without(self, contents: Sequence[str]) -> ItemFilter:
         """A filter that refuses some contents besides.
@@ -141,41 +149,43 @@ class ItemFilter:
         """
         return replace(self, refused=tuple(sorted(contents)))
 
-    def allows_content(self, content_id: str) -> bool:
-        """Whether a content may have enough TVs behind it.
+    def allows_contents(self, content_ids: Sequence[str]) -> BoolArray:
+        """Which contents may have enough TVs behind them.
 
         Parameters
         ----------
-        content_id : str
-            As the TV sent it.
+        content_ids : sequence of str
+            As TVs sent them.
 
         Returns
         -------
-        bool
+        ndarray of shape (n_names,), bool
             False also for an id that would be read as a genre.
         """
-        if content_id in self.refused or content_id.startswith(GENRE_PREFIX):
-            return False
-        return self._allows(content_id)
+        refused = set(self.refused)
+        is_content = [
+            name not in refused and not name.startswith(GENRE_PREFIX)
+            for name in content_ids
+        ]
+        return self.is_open[self._buckets(content_ids)] & np.array(is_content, np.bool_)
 
-    def allows_genre(self, genre: str) -> bool:
-        """Whether a genre may have enough TVs behind it.
+    def allows_genres(self, genres: Sequence[str]) -> BoolArray:
+        """Which genres may have enough TVs behind them.
 
         Parameters
         ----------
-        genre : str
-            As the TV sent it, without prefix.
+        genres : sequence of str
+            As TVs sent them, without prefix.
 
         Returns
         -------
-        bool
+        ndarray of shape (n_names,), bool
             False if fewer than enough TVs can have named it.
         """
-        return self._allows(GENRE_PREFIX + genre)
+        return self.is_open[self._buckets(genres, GENRE_PREFIX)]
 
-    def _allows(self, item: str) -> bool:
-        bucket = hash_text(item, seed=self.seed) & (_N_BUCKETS - 1)
-        return bool(self.is_open[bucket])
+    def _buckets(self, names: Sequence[str], prefix: str = "") -> Int64Array:
+        return _buckets_of(hash_texts(names, seed=self.seed, prefix=prefix))
 
 
 @dataclass(frozen=True)
@@ -249,8 +259,7 @@ class ItemCounter:
         kept = choose_per_device(
             block, devices, hashes, limit=_ITEMS_PER_DEVICE, seed=self._seed
         )
-        buckets = (hashes[kept] & np.uint64(_N_BUCKETS - 1)).astype(np.int64)
-        np.add.at(self._buckets, buckets, 1)
+        np.add.at(self._buckets, _buckets_of(hashes[kept]), 1)
 
     def census(self) -> ItemCensus:
         """The counts so far.
@@ -296,6 +305,10 @@ def merge_censuses(censuses: Sequence[ItemCensus]) -> ItemCensus:
         buckets=buckets,
         n_content_pairs=sum(census.n_content_pairs for census in censuses),
     )
+
+
+def _buckets_of(hashes: UInt64Array) -> Int64Array:
+    return (hashes & np.uint64(_N_BUCKETS - 1)).astype(np.int64)
 
 
 def _magnitudes(counts: Int64Array) -> UInt8Array:

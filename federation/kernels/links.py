@@ -152,7 +152,7 @@ class PairCollector:
 
     def __init__(self, plan: PairPlan) -> None:
         self._plan = plan
-        self._vocabulary = Vocabulary(plan.item_filter.allows_content)
+        self._vocabulary = Vocabulary(plan.item_filter.allows_contents)
         self._numbers = OfNames(self._vocabulary.numbers)
         self._hashes = OfNames(partial(hash_texts, seed=plan.seed))
         self._contents = CountsBuilder()

@@ -85,6 +85,32 @@ class NameLists(Sequence[list[str]]):
         return np.repeat(rows, np.diff(self.bounds))
 
 
+def joined(parts: Sequence[NameLists]) -> NameLists:
+    """The lists of some parts, one after the other.
+
+    Parameters
+    ----------
+    parts : sequence of NameLists
+        At least one. Quick where all have their names in the same place.
+
+    Returns
+    -------
+    NameLists
+    """
+    names = parts[0].names
+    if any(part.names is not names for part in parts):
+        return NameLists.of([each for part in parts for each in part])
+    lengths = np.concatenate([np.diff(part.bounds) for part in parts])
+    bounds = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=bounds[1:])
+    numbers = np.concatenate([part.numbers for part in parts])
+    return NameLists(names=names, numbers=numbers, bounds=bounds)
+
+
+# Two streams have a list each, and may begin a new one.
+_SHARED_LISTS = 4
+
+
 class OfNames(Generic[Word]):
     """What somebody makes of each name, made once while lists share their names.
 
@@ -96,8 +122,9 @@ class OfNames(Generic[Word]):
 
     def __init__(self, make: Callable[[Sequence[str]], npt.NDArray[Word]]) -> None:
         self._make = make
-        self._names: Sequence[str] = ()
-        self._made = make(())
+        self._nothing = make(())
+        # The newest last.
+        self._made: list[tuple[Sequence[str], npt.NDArray[Word]]] = []
 
     def __call__(self, names: Sequence[str]) -> npt.NDArray[Word]:
         """Number for number what was made of the names.
@@ -112,9 +139,10 @@ class OfNames(Generic[Word]):
         ndarray of shape (n_names,)
             Not to be changed.
         """
-        if names is not self._names:
-            self._names, self._made = names, self._made[:0]
-        if len(names) > len(self._made):
-            added = self._make(names[len(self._made) :])
-            self._made = np.concatenate([self._made, added])
-        return self._made
+        others = [each for each in self._made if each[0] is not names]
+        made = next((m for known, m in self._made if known is names), self._nothing)
+        if len(names) > len(made):
+            # A copy: a thread that reads may add names meanwhile.
+            made = np.concatenate([made, self._make(names[len(made) :])])
+        self._made = [*others[1 - _SHARED_LISTS :], (names, made)]
+        return made

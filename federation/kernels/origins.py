@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from .arrays import Int64Array, UInt64Array, group_starts
+from .arrays import Int64Array, group_starts
 from .blocks import PatternBlock, device_keys
 from .items import GENRE_PREFIX, ItemFilter
 from .names import OfNames
@@ -65,7 +65,7 @@ class OriginCounter:
         self._filter = item_filter
         self._rows: dict[int, int] = {}
         self._limits = {
-            prefix: OfNames(partial(self._limits_of, prefix=prefix))
+            prefix: OfNames(partial(item_filter.traced_up_to, prefix=prefix))
             for prefix in ("", GENRE_PREFIX)
         }
         self._items = {"": CountsBuilder(), GENRE_PREFIX: CountsBuilder()}
@@ -156,10 +156,6 @@ class OriginCounter:
         return contents.beside(genres, column=n_contents).counts(
             row_names=self._row_names(regions), column_names=items
         )
-
-    def _limits_of(self, names: Sequence[str], *, prefix: str) -> UInt64Array:
-        limits = [self._filter.traced_up_to(prefix + name) for name in names]
-        return np.array(limits, dtype=np.uint64)
 
     def _row_names(self, regions: Sequence[str]) -> list[str]:
         return [

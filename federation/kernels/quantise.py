@@ -8,6 +8,8 @@ same bits however its rows are cut and however many threads share it. *Fixed poi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .arrays import (
@@ -16,10 +18,11 @@ from .arrays import (
     Int8Array,
     Int16Array,
     Int64Array,
-    group_starts,
 )
 from .blocks import PatternBlock
+from .compiling import compiled
 from .errors import KernelInputError
+from .halfvecs import Vectors, widened
 
 #: The largest code. 384 products of 127 x 127 stay below 2**24, the end of the
 #: integers that float32 holds without a gap.
@@ -40,12 +43,6 @@ SAMPLES_PER_DEVICE = 1_000
 # Scores made at a time, 16 MiB: smaller products lose more to the threads of the BLAS
 # than they gain from the cache, above all on a busy machine.
 _ASSIGN_SCORES = 1 << 22
-
-# Rows summed at a time: few enough for the cache.
-_SUMMED_ROWS = 256
-
-# Rows that wait to be summed, 48 MiB: a block alone has few for each cell.
-_WAITING_ROWS = 1 << 16
 
 #: Rows up to which the product is the quicker the other way round: twice to three
 #: times as quick up to 16, as quick from 64 on, with 4,096 centroids.
@@ -85,6 +82,10 @@ class CodedCentroids:
     def __len__(self) -> int:
         return len(self._codes)
 
+    @property
+    def _rows_at_once(self) -> int:
+        return max(1, _ASSIGN_SCORES // max(1, len(self)))
+
     def scores(self, codes: Int8Array) -> Float32Array:
         """Cosine of every row with every centroid, but for the row's own length.
 
@@ -102,12 +103,12 @@ class CodedCentroids:
         products *= self._inverse_norms
         return products
 
-    def assign(self, vectors: Float32Array) -> tuple[Int64Array, Float32Array]:
+    def assign(self, vectors: Vectors) -> tuple[Int64Array, Float32Array]:
         """The nearest centroid of every vector, and the cosine with it.
 
         Parameters
         ----------
-        vectors : ndarray of shape (n, d), float32
+        vectors : ndarray of shape (n, d), float16 or float32
             As :func:`quantise` takes them.
 
         Returns
@@ -117,9 +118,13 @@ class CodedCentroids:
         cosines : ndarray of shape (n,), float32
             -1 to 1; 0 where there is no centroid.
         """
-        codes = quantise(vectors)
-        cells, scores = self.nearest(codes)
-        return cells, scores / code_norms(codes)
+        cells = np.empty(len(vectors), dtype=np.int64)
+        cosines = np.empty(len(vectors), dtype=np.float32)
+        for part in _parts(len(vectors), self._rows_at_once):
+            codes = quantise(widened(vectors[part]))
+            cells[part], scores = self.nearest(codes)
+            cosines[part] = scores / code_norms(codes)
+        return cells, cosines
 
     def nearest(self, codes: Int8Array) -> tuple[Int64Array, Float32Array]:
         """The nearest centroid of every row, and its score.
@@ -143,12 +148,11 @@ class CodedCentroids:
             return cells, best
         if len(codes) <= _FEW_ROWS:
             return self._nearest_to_few(codes)
-        step = max(1, _ASSIGN_SCORES // len(self))
-        for start in range(0, len(codes), step):
-            scores = self.scores(codes[start : start + step])
+        for part in _parts(len(codes), self._rows_at_once):
+            scores = self.scores(codes[part])
             winners = scores.argmax(axis=1)  # the first of equals: the lower cell
-            cells[start : start + step] = winners
-            best[start : start + step] = scores[np.arange(len(scores)), winners]
+            cells[part] = winners
+            best[part] = scores[np.arange(len(scores)), winners]
         return cells, best
 
     def _nearest_to_few(self, codes: Int8Array) -> tuple[Int64Array, Float32Array]:
@@ -202,24 +206,21 @@ def code_norms(codes: Int8Array) -> Float32Array:
     return norms
 
 
-def to_fixed_point(vectors: Float32Array, out: Int16Array | None = None) -> Int16Array:
+def to_fixed_point(vectors: Float32Array) -> Int16Array:
     """Components of unit vectors as whole multiples of 2**-14.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, d), float32
         Components within -1 to 1; what lies a rounding error outside is pulled in.
-    out : ndarray of shape (n, d), int16, optional
-        Where to put them.
 
     Returns
     -------
     ndarray of shape (n, d), int16
         ``round(2**14 x)``.
     """
-    fixed = np.empty(vectors.shape, dtype=np.int16) if out is None else out
-    for start in range(0, len(vectors), _ROUNDED_ROWS):
-        part = slice(start, start + _ROUNDED_ROWS)
+    fixed = np.empty(vectors.shape, dtype=np.int16)
+    for part in _parts(len(vectors), _ROUNDED_ROWS):
         scaled = vectors[part] * np.float32(COMPONENT_ONE)
         np.rint(scaled, out=scaled)
         np.clip(scaled, -COMPONENT_ONE, COMPONENT_ONE, out=scaled)
@@ -273,9 +274,15 @@ def sums_by_group(
     -------
     ndarray of shape (n_groups, d), int64
         ``sum(weights[i] * vectors[i])`` over the rows of each group.
+
+    Raises
+    ------
+    KernelInputError
+        If a group is another number.
     """
+    _check_groups(groups, n_groups)
     sums = np.zeros((n_groups, vectors.shape[1]), dtype=np.int64)
-    _add_by_group(sums, vectors, weights, groups)
+    _add_fixed(sums, vectors, weights, groups)
     return sums
 
 
@@ -292,35 +299,21 @@ class GroupSums:
 
     def __init__(self, n_groups: int, width: int) -> None:
         self._sums = np.zeros((n_groups, width), dtype=np.int64)
-        # Memory is taken when it is written to.
-        self._vectors = np.empty((_WAITING_ROWS, width), dtype=np.int16)
-        self._weights = np.empty(_WAITING_ROWS, dtype=np.int64)
-        self._groups = np.empty(_WAITING_ROWS, dtype=np.int64)
-        self._waiting = 0
 
-    def add(
-        self, vectors: Float32Array, weights: Int64Array, groups: Int64Array
-    ) -> None:
+    def add(self, vectors: Vectors, weights: Int64Array, groups: Int64Array) -> None:
         """Add some rows.
 
         Parameters
         ----------
-        vectors : ndarray of shape (n, width), float32
+        vectors : ndarray of shape (n, width), float16 or float32
             As :func:`to_fixed_point` takes them.
         weights, groups : ndarrays of shape (n,), int64
-            As :func:`sums_by_group` takes them.
+            As :func:`sums_by_group` takes them; the group of a row without weight may
+            be any number.
         """
-        start = 0
-        while start < len(vectors):
-            if self._waiting == _WAITING_ROWS:
-                self._settle()
-            end = min(len(vectors), start + _WAITING_ROWS - self._waiting)
-            place = slice(self._waiting, self._waiting + end - start)
-            to_fixed_point(vectors[start:end], out=self._vectors[place])
-            self._weights[place] = weights[start:end]
-            self._groups[place] = groups[start:end]
-            self._waiting = place.stop
-            start = end
+        _check_groups(groups[weights > 0], len(self._sums))
+        for part in _parts(len(vectors), _ROUNDED_ROWS):
+            _add_units(self._sums, widened(vectors[part]), weights[part], groups[part])
 
     def sums(self) -> Int64Array:
         """What has been added so far.
@@ -330,45 +323,49 @@ class GroupSums:
         ndarray of shape (n_groups, width), int64
             A copy; as :func:`sums_by_group` of all rows.
         """
-        self._settle()
         return self._sums.copy()
 
-    def _settle(self) -> None:
-        rows = slice(self._waiting)
-        _add_by_group(
-            self._sums, self._vectors[rows], self._weights[rows], self._groups[rows]
-        )
-        self._waiting = 0
+
+def _check_groups(groups: Int64Array, n_groups: int) -> None:
+    """What is compiled would write anywhere."""
+    if len(groups) and not 0 <= groups.min() <= groups.max() < n_groups:
+        raise KernelInputError(f"A group isn't one of 0 to {n_groups - 1}.")
 
 
-def _add_by_group(
+def _parts(count: int, size: int) -> Iterator[slice]:
+    """So many at a time."""
+    for start in range(0, count, size):
+        yield slice(start, start + size)
+
+
+@compiled
+def _add_units(
+    sums: Int64Array, vectors: Float32Array, weights: Int64Array, groups: Int64Array
+) -> None:
+    """Add ``weight * round(2**14 x)`` to the sums of each row's group."""
+    one = np.float32(COMPONENT_ONE)
+    # Above it float32 has whole numbers only, so that adding it rounds, halves to even.
+    rounding = np.float32(3 << 22)
+    for row in range(len(vectors)):
+        if weights[row] == 0:
+            continue
+        total = sums[groups[row]]
+        weight = np.int32(weights[row])
+        for place in range(vectors.shape[1]):
+            scaled = min(max(vectors[row, place] * one, -one), one)
+            total[place] += weight * np.int32((scaled + rounding) - rounding)
+
+
+@compiled
+def _add_fixed(
     sums: Int64Array, vectors: Int16Array, weights: Int64Array, groups: Int64Array
 ) -> None:
-    """Take groups with equally many rows together, as many as the cache holds."""
-    order = np.argsort(groups)
-    ordered = groups[order]
-    starts = _piece_starts(ordered)
-    sizes = np.diff(starts, append=len(order))
-    exact = weights.astype(np.float64)
-    for size in np.unique(sizes).tolist():
-        first = starts[sizes == size]
-        # Of the largest size one at a time: no group is in a step twice.
-        step = max(1, _SUMMED_ROWS // size)
-        for low in range(0, len(first), step):
-            some = first[low : low + step]
-            rows = order[some[:, np.newaxis] + np.arange(size)]
-            wide = vectors.take(rows, axis=0).astype(np.float64)
-            # Whole numbers below 2**38, which float64 adds exactly.
-            products = exact[rows][:, np.newaxis] @ wide
-            sums[ordered[some]] += products[:, 0].astype(np.int64)
-
-
-def _piece_starts(ordered: Int64Array) -> Int64Array:
-    """Where each group begins, and each further 256 rows of it."""
-    starts = group_starts(ordered)
-    sizes = np.diff(starts, append=len(ordered))
-    place = np.arange(len(ordered)) - np.repeat(starts, sizes)
-    return np.flatnonzero(place % _SUMMED_ROWS == 0)
+    """Add weight times components to the sums of each row's group."""
+    for row in range(len(vectors)):
+        total = sums[groups[row]]
+        weight = np.int32(weights[row])
+        for place in range(vectors.shape[1]):
+            total[place] += weight * np.int32(vectors[row, place])
 
 
 def pattern_weights(block: PatternBlock) -> Int64Array:

@@ -16,6 +16,7 @@ import numpy as np
 from .arrays import Int16Array, Int64Array, UInt64Array, group_starts
 from .blocks import EMBEDDING_DIMENSIONS, WORDS_PER_KEY, PatternBlock
 from .errors import KernelInputError
+from .halfvecs import widened
 from .quantise import pattern_weights, to_fixed_point
 
 #: Keyed hashes are 64 bits.
@@ -143,7 +144,7 @@ class PatternSampler:
                 n_devices=0,
                 hashes=hashes[rows],
                 keys=block.pattern_keys[rows],
-                vectors=to_fixed_point(block.embeddings[rows]),
+                vectors=to_fixed_point(widened(block.embeddings[rows])),
                 weights=pattern_weights(block)[rows],
                 batches=block.device_batch[block.device_index[rows]],
             )

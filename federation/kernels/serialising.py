@@ -22,6 +22,7 @@ from .errors import KernelInputError
 T = TypeVar("T")
 
 _HEAD_BYTES = struct.Struct("<Q")
+_AS_THEY_ARE = (int, float, str, bool)
 _INTEGERS = ("<i1", "<i2", "<i4", "<i8")
 
 
@@ -96,7 +97,7 @@ class _Reader:
     place: int
 
     def value(self, kind: Any, tree: Any) -> Any:
-        if tree is None or kind in (int, float, str, bool):
+        if tree is None or kind in _AS_THEY_ARE:
             return tree
         if is_dataclass(kind) and isinstance(kind, type):
             hints = _hints(kind)
@@ -121,12 +122,17 @@ class _Reader:
             pairs = zip(arguments, tree, strict=True)
             return tuple(self.value(each, element) for each, element in pairs)
         if origin in (tuple, list, Sequence):
-            elements = [self.value(arguments[0], element) for element in tree]
+            elements = self._elements(arguments[0], tree)
             return tuple(elements) if origin is tuple else elements
         return {
             self.value(arguments[0], key): self.value(arguments[1], element)
             for key, element in tree
         }
+
+    def _elements(self, kind: Any, tree: list[Any]) -> list[Any]:
+        if kind in _AS_THEY_ARE:  # shards give hundreds of thousands of names
+            return tree
+        return [self.value(kind, element) for element in tree]
 
     def _array(self, dtype: str, stored: str, shape: list[int]) -> npt.NDArray[Any]:
         kept = np.dtype(stored)

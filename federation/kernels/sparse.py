@@ -6,17 +6,18 @@ merge exactly in any order, and equal tables have equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from .arrays import Int64Array, group_starts
+from .compiling import compiled
 from .errors import KernelInputError
 
-# Pairs buffered before they are counted together: 32 MiB of keys and counts.
-_BUFFERED_PAIRS = 1 << 21
+# Pairs buffered before they are counted together, as many as a cache holds.
+_BUFFERED_PAIRS = 1 << 17
 
 _COLUMN_BITS = 32
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
@@ -219,44 +220,76 @@ class CountsBuilder:
         CountsBuilder
             A new one.
         """
+        self._compact()
+        other._compact()
         both = CountsBuilder()
-        for part, first in ((self, 0), (other, column)):
-            part._compact()
-            both._often.append((part._keys + first, part._counts))
+        both._keys, both._counts = _merged(
+            self._keys, self._counts, other._keys + column, other._counts
+        )
         return both
 
     def _compact(self) -> None:
-        if self._once:
-            self._often.append(_counted(np.concatenate(self._once)))
-        if self._often:
-            parts = [(self._keys, self._counts), *self._often]
-            self._keys, self._counts = _added_up(
-                np.concatenate([keys for keys, _ in parts]),
-                np.concatenate([counts for _, counts in parts]),
-            )
+        for keys, counts in self._waiting():
+            self._keys, self._counts = _merged(self._keys, self._counts, keys, counts)
         self._once, self._often, self._buffered = [], [], 0
 
+    def _waiting(self) -> Iterator[tuple[Int64Array, Int64Array]]:
+        """What isn't counted yet: distinct keys, sorted, and a count each."""
+        if self._once:
+            keys = np.sort(np.concatenate(self._once))
+            starts = group_starts(keys)
+            yield keys[starts], np.diff(starts, append=len(keys))
+        if self._often:
+            keys = np.concatenate([keys for keys, _ in self._often])
+            order = np.argsort(keys)
+            counts = np.concatenate([counts for _, counts in self._often])[order]
+            starts = group_starts(keys[order])
+            yield keys[order[starts]], np.add.reduceat(counts, starts)
 
-def _counted(keys: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Distinct keys, sorted, and how often each occurs."""
-    rows, columns = keys >> _COLUMN_BITS, keys & _COLUMN_MASK
-    width = int(columns.max()) + 1
-    if (int(rows.max()) + 1) * width <= len(keys):
-        # Rather a whole table than a sort of all keys.
-        table = np.bincount(rows * width + columns)
-        places = np.flatnonzero(table)
-        return places // width << _COLUMN_BITS | places % width, table[places]
-    keys = np.sort(keys)
-    starts = group_starts(keys)
-    return keys[starts], np.diff(starts, append=len(keys))
+
+def _merged(
+    keys: Int64Array, counts: Int64Array, more: Int64Array, more_counts: Int64Array
+) -> tuple[Int64Array, Int64Array]:
+    """The keys of both, sorted as each was, and the sum of the counts of each."""
+    if len(keys) == 0:
+        return more, more_counts
+    merged = np.empty(len(keys) + len(more), dtype=np.int64)
+    sums = np.empty_like(merged)
+    size = _merge(keys, counts, more, more_counts, merged, sums)
+    for array in (merged, sums):
+        array.resize(size, refcheck=False)  # gives back what is left over
+    return merged, sums
 
 
-def _added_up(keys: Int64Array, counts: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Distinct keys, sorted, and the sum of the counts of each."""
-    order = np.argsort(keys)
-    keys, counts = keys[order], counts[order]
-    starts = group_starts(keys)
-    return keys[starts], np.add.reduceat(counts, starts)
+@compiled
+def _merge(
+    keys: Int64Array,
+    counts: Int64Array,
+    more: Int64Array,
+    more_counts: Int64Array,
+    merged: Int64Array,
+    sums: Int64Array,
+) -> int:
+    """How many keys there are."""
+    one = other = size = 0
+    while one < len(keys) and other < len(more):
+        key, next_key = keys[one], more[other]
+        merged[size] = min(key, next_key)
+        sums[size] = 0
+        if key <= next_key:
+            sums[size] += counts[one]
+            one += 1
+        if next_key <= key:
+            sums[size] += more_counts[other]
+            other += 1
+        size += 1
+    for place in range(one, len(keys)):
+        merged[size], sums[size] = keys[place], counts[place]
+        size += 1
+    for place in range(other, len(more)):
+        merged[size], sums[size] = more[place], more_counts[place]
+        size += 1
+    return size
 
 
 def merge_counts(tables: Sequence[SparseCounts]) -> SparseCounts:

@@ -159,9 +159,9 @@ class CellCollector:
         n_codes = n_cells * N_CONTEXT_CODES
         self._contexts = dict(zip(_CONTEXTS, _zeros(3, n_codes), strict=True))
         self._context_devices = dict(zip(_CONTEXTS, _zeros(3, n_codes), strict=True))
-        self._contents = Vocabulary(item_filter.allows_content)
-        self._genres = Vocabulary(item_filter.allows_genre)
-        self._regions = Vocabulary(lambda _: True)
+        self._contents = Vocabulary(item_filter.allows_contents)
+        self._genres = Vocabulary(item_filter.allows_genres)
+        self._regions = Vocabulary(lambda names: np.ones(len(names), np.bool_))
         self._content_numbers = OfNames(self._contents.numbers)
         self._genre_numbers = OfNames(self._genres.numbers)
         self._cell_batches = CountsBuilder()
@@ -199,6 +199,7 @@ class CellCollector:
         # A weightless pattern would count as a TV without having a say.
         counted = np.flatnonzero((cells >= 0) & (weights > 0))
         if len(counted):
+            self._vectors.add(block.embeddings, weights, cells)
             self._add_sums(block, counted, cells[counted], weights[counted])
             self._add_cell_names(block, cells, weights, contents, genres)
         return cells
@@ -258,7 +259,6 @@ class CellCollector:
         weights: Int64Array,
     ) -> None:
         n_cells = len(self._coded)
-        self._vectors.add(_rows_of(block.embeddings, rows), weights, cells)
         self._weights += _sum_by(cells, weights, n_cells)
         rates = rate_fixed_point(block.success_rate[rows])
         self._successes += _sum_by(cells, weights * rates, n_cells)
@@ -449,11 +449,6 @@ class _Names:
             return distinct_pairs(owner[self.rows], self.numbers)
         kept = is_wanted[self.rows]
         return distinct_pairs(owner[self.rows[kept]], self.numbers[kept])
-
-
-def _rows_of(vectors: Float32Array, rows: Int64Array) -> Float32Array:
-    """Some rows; all of them aren't copied."""
-    return vectors if len(rows) == len(vectors) else vectors[rows]
 
 
 def _sum_by(groups: Int64Array, values: Int64Array, n_groups: int) -> Int64Array:

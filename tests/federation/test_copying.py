@@ -7,7 +7,7 @@ import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connections
 from psycopg import sql
 
-from federation.copying import Columns, UnexpectedRow, joined, parcels
+from federation.copying import PARCEL_ROWS, Columns, UnexpectedRow, parcels
 from federation.texts import TextTable
 
 pytestmark = pytest.mark.django_db(databases=["default", "shard_000"], transaction=True)
@@ -16,35 +16,65 @@ pytestmark = pytest.mark.django_db(databases=["default", "shard_000"], transacti
 def copied(query):
     with connections["shard_000"].cursor() as cursor:
         statement = sql.SQL(f"COPY ({query}) TO STDOUT (FORMAT binary)")
-        return joined(list(parcels(cursor, statement)))
+        return list(parcels(cursor, statement))
+
+
+def columns_of(query):
+    (rows,) = copied(query)
+    return Columns(rows), len(rows)
+
+
+def fixed(columns, count, kinds):
+    kind = np.dtype([(f"column {place}", kind) for place, kind in enumerate(kinds)])
+    sizes = np.array([np.dtype(each).itemsize for each in kinds])
+    out = np.empty((count, kind.itemsize), dtype=np.uint8)
+    columns.fixed(sizes, out)
+    return out.view(kind)[:, 0]
 
 
 def names_of(query):
-    columns = Columns(copied(query))
+    columns, _ = columns_of(query)
     names = columns.text_lists(TextTable())
     columns.end()
     return list(names)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 999, 1_000, 1_001, 2_500])
+@pytest.mark.parametrize("count", [0, 1, 2, 499, 500, 501, 1_000, 2_500])
 def test_every_row_comes_once_and_in_order(count):
-    rows = copied(
-        f"SELECT n, n / 8.0::float8, n % 2 = 0 FROM generate_series(1, {count}) n"
+    query = f"SELECT n, n / 8.0::float8, n % 2 = 0 FROM generate_series(1, {count}) n"
+
+    found = []
+    for rows in copied(query):
+        assert 0 < len(rows) <= PARCEL_ROWS
+        columns = Columns(rows)
+        found += fixed(columns, len(rows), [">i4", ">f8", "?"]).tolist()
+        columns.end()
+
+    assert found == [(n, n / 8, n % 2 == 0) for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("megabytes", [1, 3, 20])
+def test_rows_of_any_length_come_whole(megabytes):
+    query = (
+        "SELECT repeat('z', CASE WHEN n % 70 = 1 THEN "
+        f"{megabytes} * 1000000 ELSE n END) FROM generate_series(1, 100) n"
     )
 
-    columns = Columns(rows)
-    fixed = columns.fixed({"number": ">i4", "rate": ">f8", "is_even": "?"})
-    columns.end()
-    assert fixed["number"].tolist() == list(range(1, count + 1))
-    assert np.array_equal(fixed["rate"], np.arange(1, count + 1) / 8)
-    assert fixed["is_even"].tolist() == [n % 2 == 0 for n in range(1, count + 1)]
+    (rows,) = copied(query)
+
+    sizes = rows.ends - rows.starts - 6  # the number of columns, and the text's size
+    assert sizes.tolist() == [
+        megabytes * 1_000_000 if n % 70 == 1 else n for n in range(1, 101)
+    ]
+    sent = rows.data[: rows.ends[-1]].tobytes()
+    assert sent.count(b"z") == sizes.sum()
 
 
 def test_texts_of_any_length_are_told_apart():
     texts = ["", "a", "seven77", "eight888", "nine99999", "ü" * 64, "a", "é"]
     values = ", ".join(f"({place}, '{text}')" for place, text in enumerate(texts))
 
-    columns = Columns(copied(f"SELECT t FROM (VALUES {values}) v (n, t) ORDER BY n"))
+    columns, _ = columns_of(f"SELECT t FROM (VALUES {values}) v (n, t) ORDER BY n")
 
     found = columns.texts(TextTable())
     columns.end()
@@ -62,23 +92,55 @@ def test_lists_of_texts_of_any_length():
     assert names_of(f"SELECT t FROM (VALUES {values}) v (n, t) ORDER BY n") == lists
 
 
-def test_a_column_of_another_type_is_noticed():
-    columns = Columns(copied("SELECT 1::int4"))
+def test_a_column_of_another_size_is_noticed():
+    columns, count = columns_of("SELECT 1::int8, 2::int4")
 
-    with pytest.raises(UnexpectedRow, match="number"):
-        columns.fixed({"number": ">i8"})
+    with pytest.raises(UnexpectedRow, match="8 bytes"):
+        fixed(columns, count, [">i8", ">i8"])
 
 
-def test_a_null_is_noticed():
-    columns = Columns(copied("SELECT ARRAY['a', NULL]::varchar[]"))
+def test_a_null_of_a_fixed_size_is_noticed():
+    columns, count = columns_of("SELECT NULL::int8")
+
+    with pytest.raises(UnexpectedRow, match="8 bytes"):
+        fixed(columns, count, [">i8"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT ARRAY['a', NULL]::varchar[]",
+        "SELECT NULL::varchar[]",
+        "SELECT ARRAY[ARRAY['a'], ARRAY['b']]::varchar[]",
+        "SELECT 1::int8",
+        "SELECT 'a'::varchar",
+    ],
+)
+def test_what_is_no_list_of_texts_is_noticed(query):
+    columns, _ = columns_of(query)
 
     with pytest.raises(UnexpectedRow):
         columns.text_lists(TextTable())
 
 
+def test_a_text_that_is_null_is_noticed():
+    columns, _ = columns_of("SELECT NULL::varchar")
+
+    with pytest.raises(UnexpectedRow):
+        columns.texts(TextTable())
+
+
+def test_a_column_that_is_missing_is_noticed():
+    columns, count = columns_of("SELECT 1::int8")
+    fixed(columns, count, [">i8"])
+
+    with pytest.raises(UnexpectedRow):
+        columns.texts(TextTable())
+
+
 def test_a_column_too_many_is_noticed():
-    columns = Columns(copied("SELECT 1::int8, 2::int8"))
-    columns.fixed({"number": ">i8"})
+    columns, count = columns_of("SELECT 1::int8, 2::int8")
+    fixed(columns, count, [">i8"])
 
     with pytest.raises(UnexpectedRow):
         columns.end()

@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 
 from federation import texts
-from federation.texts import WORD, TextTable
+from federation.texts import TextTable
 
 
 def packed(names):
-    """Texts as ``TextTable`` takes them."""
+    """Texts as ``TextTable`` takes them, others between them."""
     sent = [name.encode() for name in names]
-    width = max(1, -(-max(map(len, sent)) // WORD)) * WORD
-    words = np.array([each.ljust(width, b"\0") for each in sent], dtype=f"S{width}")
-    return (
-        words.view(np.uint64).reshape(len(sent), -1),
-        np.array([len(each) for each in sent], dtype=np.int64),
-    )
+    data = np.frombuffer(b"".join([b"?" + each for each in sent]), dtype=np.uint8)
+    sizes = np.array([len(each) for each in sent], dtype=np.int64)
+    starts = np.cumsum(sizes + 1) - sizes
+    return data, starts, sizes
 
 
 def looked_up(table, names):
@@ -56,21 +54,29 @@ def test_texts_that_begin_alike_are_told_apart_by_what_follows():
 
 
 def test_texts_that_share_a_slot_are_told_apart(monkeypatch):
-    monkeypatch.setattr(texts, "_odd", lambda: np.uint64(0))
-    names = ["b", "a", "b", "longer than a word", "a", "c"]
+    monkeypatch.setattr(texts, "_odd", lambda count: np.zeros(count, np.uint64))
+    names = ["b", "a", "b", "longer than a word", "a", "c", "", "longer than a wore"]
     table = TextTable()
 
     assert looked_up(table, names) == names
     assert looked_up(table, ["d", "c", "b"]) == ["d", "c", "b"]
 
 
-def test_texts_that_share_a_hash_are_told_apart(monkeypatch):
-    monkeypatch.setattr(
-        texts, "hash_keys", lambda words, **_: np.zeros(len(words), np.uint64)
-    )
-    names = ["b", "a", "b", "longer than a word", "a"]
+def test_a_table_grows_with_its_texts():
+    table = TextTable()
+    names = [f"{number}" * (number % 40) for number in range(20_000)]
 
-    assert looked_up(TextTable(), names) == names
+    assert looked_up(table, names) == names
+    assert looked_up(table, names[::-1]) == names[::-1]
+    assert len(table.names) == len(set(names))
+
+
+def test_a_text_may_be_longer_than_all_before():
+    table = TextTable()
+    names = ["a", "b" * 100_000, "c" * 300_000]
+
+    assert looked_up(table, names[:1]) == names[:1]
+    assert looked_up(table, names) == names
 
 
 @pytest.mark.parametrize("n_names", [30, 3_000])
@@ -82,5 +88,5 @@ def test_what_is_made_up_is_forgotten(monkeypatch, n_names):
         names = [f"junk {batch} {number}" for number in range(n_names)]
         assert looked_up(table, names) == names
 
-    # A block is held whole, and no other beside it.
-    assert len(table.names) <= max(100, n_names)
+    # What is looked up together is held whole, beside a hundred others at most.
+    assert len(table.names) <= 100 + n_names

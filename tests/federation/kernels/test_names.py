@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from federation.kernels.names import NameLists, OfNames
+from federation.kernels.names import NameLists, OfNames, joined
 
 LISTS = [["tt1", "tt2"], [], ["tt2"], ["ü", "tt1"]]
 
@@ -64,3 +64,32 @@ def test_other_lists_have_names_of_their_own():
 
     assert of_names(["dddd", "bb"]).tolist() == [4, 2]
     assert of_names([]).tolist() == []
+
+
+def test_two_streams_of_lists_have_each_name_made_once():
+    asked = []
+
+    def lengths(names):
+        asked.extend(names)
+        return np.array([len(name) for name in names], dtype=np.int64)
+
+    of_names = OfNames(lengths)
+    one, other = ["a", "bb"], ["ccc"]
+
+    for _ in range(3):
+        assert of_names(one).tolist() == [1, 2]
+        assert of_names(other).tolist() == [3]
+
+    assert asked == ["a", "bb", "ccc"]
+
+
+def test_parts_are_joined_whether_they_share_their_names_or_not():
+    named = NameLists.of(LISTS)
+    shared = [
+        NameLists(named.names, named.numbers[:2], named.bounds[:3]),
+        NameLists(named.names, named.numbers[2:], named.bounds[2:] - 2),
+    ]
+
+    assert list(joined(shared)) == LISTS
+    assert joined(shared).names is named.names
+    assert list(joined([NameLists.of(LISTS[:2]), NameLists.of(LISTS[2:])])) == LISTS

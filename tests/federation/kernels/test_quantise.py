@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from federation.kernels import KernelInputError
-from federation.kernels import quantise as quantise_module
 from federation.kernels.quantise import (
+    COMPONENT_ONE,
     SAMPLES_PER_DEVICE,
     WEIGHT_ONE,
     CodedCentroids,
@@ -216,12 +216,10 @@ def test_inputs_are_left_alone(vega):
     assert np.array_equal(vega.sample_count, before[1])
 
 
-@pytest.mark.parametrize("waiting", [1, 100, 1 << 16])
-def test_sums_of_blocks_are_those_of_all_rows(rng, monkeypatch, waiting):
-    monkeypatch.setattr(quantise_module, "_WAITING_ROWS", waiting)
-    vectors = unit_rows(rng.integers(-1_000, 1_000, (700, 6)))
-    weights = rng.integers(0, 1 << 16, 700)
-    # One group has more rows than are taken together.
+@pytest.mark.parametrize("precision", [np.float16, np.float32])
+def test_sums_of_blocks_are_those_of_all_rows(rng, precision):
+    vectors = unit_rows(rng.integers(-1_000, 1_000, (700, 6))).astype(precision)
+    weights = rng.integers(0, (1 << 16) + 1, 700)
     groups = np.where(rng.random(700) < 0.5, 3, rng.integers(0, 8, 700))
 
     sums = GroupSums(8, 6)
@@ -229,9 +227,35 @@ def test_sums_of_blocks_are_those_of_all_rows(rng, monkeypatch, waiting):
         sums.add(vectors[part], weights[part], groups[part])
 
     expected = np.zeros((8, 6), dtype=np.int64)
-    fixed = to_fixed_point(vectors).astype(np.int64)
-    np.add.at(expected, groups, weights[:, np.newaxis] * fixed)
+    fixed = to_fixed_point(vectors.astype(np.float32))
+    np.add.at(expected, groups, weights[:, np.newaxis] * fixed.astype(np.int64))
     assert np.array_equal(sums.sums(), expected)
-    assert np.array_equal(
-        sums_by_group(to_fixed_point(vectors), weights, groups, 8), expected
-    )
+    assert np.array_equal(sums_by_group(fixed, weights, groups, 8), expected)
+
+
+def test_halves_are_rounded_to_even_and_what_lies_outside_is_pulled_in():
+    steps = np.array([[0.5, 1.5, -0.5, 2.5, -1.5, 20_000, -20_000, 0.49]], np.float32)
+    sums = GroupSums(1, steps.shape[1])
+
+    sums.add(steps / np.float32(COMPONENT_ONE), np.array([1]), np.array([0]))
+
+    assert sums.sums()[0].tolist() == [0, 2, 0, 2, -2, 16_384, -16_384, 0]
+
+
+@pytest.mark.parametrize("group", [-1, 8])
+def test_groups_that_are_none_are_refused(group):
+    vectors = np.ones((1, 6), dtype=np.float32)
+    weights, groups = np.array([1]), np.array([group])
+
+    with pytest.raises(KernelInputError, match="0 to 7"):
+        GroupSums(8, 6).add(vectors, weights, groups)
+    with pytest.raises(KernelInputError, match="0 to 7"):
+        sums_by_group(to_fixed_point(vectors), weights, groups, 8)
+
+
+def test_a_group_without_weight_may_be_none():
+    sums = GroupSums(8, 6)
+
+    sums.add(np.ones((1, 6), np.float32), np.array([0]), np.array([-1]))
+
+    assert not sums.sums().any()
