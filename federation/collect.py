@@ -54,9 +54,11 @@ _BLOCKS_AHEAD = 2
 
 #: One state of the shard, in the order of its keys: an index begins at once and holds
 #: nothing, where a sort would first write the whole shard to disk. Parallel workers
-#: would hand all rows to the one process that sends them.
+#: would hand all rows to the one process that sends them. Whose state it is has nothing
+#: to do while others read it.
 SNAPSHOT = """
     SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+    SET LOCAL idle_in_transaction_session_timeout = 0;
     SET LOCAL enable_sort = off;
     SET LOCAL enable_incremental_sort = off;
     SET LOCAL max_parallel_workers_per_gather = 0

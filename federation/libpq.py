@@ -35,6 +35,9 @@ BROKEN = -3
 # reader for each ten, which takes longer than reading them.
 _PAUSE_MICROSECONDS = 100
 
+# What TLS has read ahead doesn't show at the socket: so it is looked for now and then.
+_LONGEST_WAIT_MILLISECONDS = 100
+
 _FUNCTIONS = ("PQconsumeInput", "PQgetCopyData", "PQfreemem")
 
 
@@ -80,10 +83,6 @@ class RowBuffer:
 
     def __len__(self) -> int:
         return self._count
-
-    @property
-    def is_full(self) -> bool:
-        return self._count == len(self._bounds) - 1
 
     def add(self, row: Buffer) -> None:
         """Add a row that psycopg has read."""
@@ -137,7 +136,7 @@ def _fill(
         if given[0] == 0:
             size = int(_get_copy_data(connection, given.ctypes, 1))
             if size == 0:
-                _poll(awaited.ctypes, 1, -1)
+                _poll(awaited.ctypes, 1, _LONGEST_WAIT_MILLISECONDS)
                 _sleep(_PAUSE_MICROSECONDS)
                 if not _consume_input(connection):
                     return count, BROKEN

@@ -35,10 +35,11 @@ _PATTERNS = """
 """
 
 #: Of TVs, whose ids are random.
-HALVES = tuple(
-    f"AND pattern.device_id {side} '80000000-0000-0000-0000-000000000000'"
-    for side in ("<", ">=")
+HALVES = (
+    sql.SQL("AND pattern.device_id < '80000000-0000-0000-0000-000000000000'"),
+    sql.SQL("AND pattern.device_id >= '80000000-0000-0000-0000-000000000000'"),
 )
+_ALL = sql.SQL("")
 
 _FIXED = np.dtype(
     [
@@ -69,7 +70,7 @@ def patterns_statement(
     quarantined: Quarantined,
     *,
     is_raw: bool,
-    devices: str = "",
+    devices: sql.Composable = _ALL,
 ) -> sql.Composable:
     """The ``COPY`` that both readings are made with; vectors raw where they can be.
 
@@ -83,7 +84,7 @@ def patterns_statement(
         if fresh_since is None
         else sql.SQL("pattern.reported_at > {}").format(sql.Literal(fresh_since)),
         and_not_quarantined=_without(quarantined),
-        and_of_some=sql.SQL(devices),
+        and_of_some=devices,
     )
 
 
