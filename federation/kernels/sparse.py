@@ -16,8 +16,10 @@ from .arrays import Int64Array, group_starts
 from .compiling import compiled
 from .errors import KernelInputError
 
-# Pairs buffered before they are counted together, as many as a cache holds.
-_BUFFERED_PAIRS = 1 << 17
+# Pairs that wait before they are counted together: at first as many as a cache holds,
+# then a quarter of those that are counted, up to 8 MiB.
+_LEAST_WAITING = 1 << 17
+_MOST_WAITING = 1 << 20
 
 _COLUMN_BITS = 32
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
@@ -169,8 +171,9 @@ class CountsBuilder:
         else:
             self._often.append((keys, counts))
         self._buffered += len(keys)
-        # As many as are counted already: each is then moved a few times in all.
-        if self._buffered > max(_BUFFERED_PAIRS, len(self._keys)):
+        if self._buffered > max(
+            _LEAST_WAITING, min(_MOST_WAITING, len(self._keys) // 4)
+        ):
             self._compact()
 
     def counts(
@@ -192,20 +195,16 @@ class CountsBuilder:
             Renumbered so that the names that occur are in alphabetical order.
         """
         self._compact()
-        rows, new_row_names = _alphabet(row_names).renumber(self._keys >> _COLUMN_BITS)
-        columns, new_column_names = _alphabet(column_names).renumber(
-            self._keys & _COLUMN_MASK
-        )
-        order = np.argsort(rows << _COLUMN_BITS | columns)
-        return SparseCounts(
-            rows=rows[order],
-            columns=columns[order],
-            counts=self._counts[order],
-            row_names=new_row_names,
-            column_names=new_column_names,
-        )
+        return _ordered([(self._keys, self._counts)], row_names, column_names)
 
-    def beside(self, other: CountsBuilder, *, column: int) -> CountsBuilder:
+    def counts_beside(
+        self,
+        other: CountsBuilder,
+        *,
+        column: int,
+        row_names: Sequence[str] | Alphabet = (),
+        column_names: Sequence[str] | Alphabet = (),
+    ) -> SparseCounts:
         """The pairs of both, the other's columns following.
 
         Parameters
@@ -214,24 +213,30 @@ class CountsBuilder:
             With the same rows.
         column : int
             The number that the other's column 0 gets; above all of these.
+        row_names, column_names : sequences of str or Alphabet, optional
+            As :meth:`counts` takes them.
 
         Returns
         -------
-        CountsBuilder
-            A new one.
+        SparseCounts
+            As :meth:`counts`.
         """
         self._compact()
         other._compact()
-        both = CountsBuilder()
-        both._keys, both._counts = _merged(
-            self._keys, self._counts, other._keys + column, other._counts
-        )
-        return both
+        parts = [(self._keys, self._counts), (other._keys + column, other._counts)]
+        return _ordered(parts, row_names, column_names)
 
     def _compact(self) -> None:
         for keys, counts in self._waiting():
-            self._keys, self._counts = _merged(self._keys, self._counts, keys, counts)
+            self._merge(keys, counts)
         self._once, self._often, self._buffered = [], [], 0
+
+    def _merge(self, keys: Int64Array, counts: Int64Array) -> None:
+        known = len(self._keys)
+        size = known + _count_new(self._keys, keys)
+        for array in (self._keys, self._counts):
+            array.resize(size, refcheck=False)  # where it is, if it is large
+        _merge_into(self._keys, self._counts, known, keys, counts)
 
     def _waiting(self) -> Iterator[tuple[Int64Array, Int64Array]]:
         """What isn't counted yet: distinct keys, sorted, and a count each."""
@@ -247,49 +252,67 @@ class CountsBuilder:
             yield keys[order[starts]], np.add.reduceat(counts, starts)
 
 
-def _merged(
-    keys: Int64Array, counts: Int64Array, more: Int64Array, more_counts: Int64Array
-) -> tuple[Int64Array, Int64Array]:
-    """The keys of both, sorted as each was, and the sum of the counts of each."""
-    if len(keys) == 0:
-        return more, more_counts
-    merged = np.empty(len(keys) + len(more), dtype=np.int64)
-    sums = np.empty_like(merged)
-    size = _merge(keys, counts, more, more_counts, merged, sums)
-    for array in (merged, sums):
-        array.resize(size, refcheck=False)  # gives back what is left over
-    return merged, sums
+def _ordered(
+    parts: Sequence[tuple[Int64Array, Int64Array]],
+    row_names: Sequence[str] | Alphabet,
+    column_names: Sequence[str] | Alphabet,
+) -> SparseCounts:
+    """Pairs that no two parts have, renumbered by their names."""
+    rows, new_row_names = _alphabet(row_names).renumber(
+        np.concatenate([keys >> _COLUMN_BITS for keys, _ in parts])
+    )
+    columns, new_column_names = _alphabet(column_names).renumber(
+        np.concatenate([keys & _COLUMN_MASK for keys, _ in parts])
+    )
+    # The largest tables are most of a reading's memory: little is kept beside them.
+    keys = rows
+    keys <<= _COLUMN_BITS
+    keys |= columns
+    del rows, columns
+    order = np.argsort(keys)
+    keys = keys[order]
+    counts = np.concatenate([counts for _, counts in parts])[order]
+    del order
+    rows = keys >> _COLUMN_BITS
+    keys &= _COLUMN_MASK
+    return SparseCounts(rows, keys, counts, new_row_names, new_column_names)
 
 
 @compiled
-def _merge(
+def _count_new(keys: Int64Array, others: Int64Array) -> int:
+    """How many of the others are no keys; both are sorted."""
+    count = one = 0
+    for other in others:
+        while one < len(keys) and keys[one] < other:
+            one += 1
+        if one == len(keys) or keys[one] != other:
+            count += 1
+    return count
+
+
+@compiled
+def _merge_into(
     keys: Int64Array,
     counts: Int64Array,
-    more: Int64Array,
-    more_counts: Int64Array,
-    merged: Int64Array,
-    sums: Int64Array,
-) -> int:
-    """How many keys there are."""
-    one = other = size = 0
-    while one < len(keys) and other < len(more):
-        key, next_key = keys[one], more[other]
-        merged[size] = min(key, next_key)
-        sums[size] = 0
-        if key <= next_key:
-            sums[size] += counts[one]
-            one += 1
-        if next_key <= key:
-            sums[size] += more_counts[other]
-            other += 1
-        size += 1
-    for place in range(one, len(keys)):
-        merged[size], sums[size] = keys[place], counts[place]
-        size += 1
-    for place in range(other, len(more)):
-        merged[size], sums[size] = more[place], more_counts[place]
-        size += 1
-    return size
+    known: int,
+    others: Int64Array,
+    other_counts: Int64Array,
+) -> None:
+    """Take others in among the known keys, from behind, where there is room for all."""
+    one, other = known - 1, len(others) - 1
+    place = len(keys) - 1
+    while other >= 0:
+        if one >= 0 and keys[one] > others[other]:
+            keys[place], counts[place] = keys[one], counts[one]
+            one -= 1
+        elif one >= 0 and keys[one] == others[other]:
+            keys[place], counts[place] = keys[one], counts[one] + other_counts[other]
+            one -= 1
+            other -= 1
+        else:
+            keys[place], counts[place] = others[other], other_counts[other]
+            other -= 1
+        place -= 1
 
 
 def merge_counts(tables: Sequence[SparseCounts]) -> SparseCounts:

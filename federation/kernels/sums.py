@@ -217,9 +217,6 @@ class CellCollector:
         contents = Alphabet(self._contents.names)
         genres = [GENRE_PREFIX + name for name in self._genres.names]
         items = Alphabet([*self._contents.names, *genres])
-        region_items = self._region_contents.beside(
-            self._region_genres, column=len(self._contents.names)
-        )
         return CellSums(
             n_devices=self._n_devices,
             n_patterns=self._n_patterns,
@@ -242,7 +239,12 @@ class CellCollector:
             batches=self._cell_batches.counts(),
             genres=self._cell_genres.counts(column_names=self._genres.names),
             contents=self._cell_contents.counts(column_names=contents),
-            region_items=region_items.counts(row_names=regions, column_names=items),
+            region_items=self._region_contents.counts_beside(
+                self._region_genres,
+                column=len(self._contents.names),
+                row_names=regions,
+                column_names=items,
+            ),
             region_reporters=self._region_reporters.counts(row_names=regions),
             content_devices=self._content_devices.counts(column_names=contents),
             batch_items=self._origins.items(
