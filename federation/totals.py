@@ -43,7 +43,7 @@ class SecondTotal:
             merger.add(getattr(reading.pairs, name))
 
     def total(self) -> SecondReading | None:
-        """Give the sum; None if there was no reading."""
+        """Give the sum, once; None if there was no reading."""
         if self._is_empty:
             return None
         pairs = {name: merger.counts() for name, merger in self._pairs.items()}

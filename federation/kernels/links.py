@@ -177,12 +177,11 @@ class PairCollector:
             self._pairs.add(np.minimum(first, second), np.maximum(first, second))
 
     def counts(self) -> PairCounts:
-        """What has been counted so far.
+        """What has been counted; the collector is done then.
 
         Returns
         -------
         PairCounts
-            A copy.
         """
         names = self._vocabulary.names
         return PairCounts(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,10 @@ _MOST_WAITING = 1 << 20
 
 _COLUMN_BITS = 32
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
+
+
+#: Keys, no key twice, and a count each.
+Pairs: TypeAlias = tuple[Int64Array, Int64Array]
 
 
 @dataclass(frozen=True)
@@ -144,8 +149,7 @@ class CountsBuilder:
 
     def __init__(self) -> None:
         # Sorted, no key twice.
-        self._keys = np.zeros(0, dtype=np.int64)
-        self._counts = np.zeros(0, dtype=np.int64)
+        self._keys, self._counts = _no_pairs()
         # Not counted yet.
         self._once: list[Int64Array] = []
         self._often: list[tuple[Int64Array, Int64Array]] = []
@@ -182,7 +186,7 @@ class CountsBuilder:
         row_names: Sequence[str] | Alphabet = (),
         column_names: Sequence[str] | Alphabet = (),
     ) -> SparseCounts:
-        """Everything added so far.
+        """Everything added so far; nothing is left in the builder.
 
         Parameters
         ----------
@@ -194,8 +198,7 @@ class CountsBuilder:
         SparseCounts
             Renumbered so that the names that occur are in alphabetical order.
         """
-        self._compact()
-        return _ordered([(self._keys, self._counts)], row_names, column_names)
+        return _ordered([self._taken()], row_names, column_names)
 
     def counts_beside(
         self,
@@ -205,7 +208,7 @@ class CountsBuilder:
         row_names: Sequence[str] | Alphabet = (),
         column_names: Sequence[str] | Alphabet = (),
     ) -> SparseCounts:
-        """The pairs of both, the other's columns following.
+        """The pairs of both, the other's columns following; both are empty then.
 
         Parameters
         ----------
@@ -221,10 +224,15 @@ class CountsBuilder:
         SparseCounts
             As :meth:`counts`.
         """
-        self._compact()
-        other._compact()
-        parts = [(self._keys, self._counts), (other._keys + column, other._counts)]
+        other_keys, other_counts = other._taken()
+        parts = [self._taken(), (other_keys + column, other_counts)]
         return _ordered(parts, row_names, column_names)
+
+    def _taken(self) -> Pairs:
+        self._compact()
+        taken = self._keys, self._counts
+        self._keys, self._counts = _no_pairs()
+        return taken
 
     def _compact(self) -> None:
         for keys, counts in self._waiting():
@@ -238,7 +246,7 @@ class CountsBuilder:
             array.resize(size, refcheck=False)  # where it is, if it is large
         _merge_into(self._keys, self._counts, known, keys, counts)
 
-    def _waiting(self) -> Iterator[tuple[Int64Array, Int64Array]]:
+    def _waiting(self) -> Iterator[Pairs]:
         """What isn't counted yet: distinct keys, sorted, and a count each."""
         if self._once:
             keys = np.sort(np.concatenate(self._once))
@@ -252,26 +260,34 @@ class CountsBuilder:
             yield keys[order[starts]], np.add.reduceat(counts, starts)
 
 
+def _no_pairs() -> Pairs:
+    return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+
+
 def _ordered(
-    parts: Sequence[tuple[Int64Array, Int64Array]],
+    parts: list[Pairs],
     row_names: Sequence[str] | Alphabet,
     column_names: Sequence[str] | Alphabet,
 ) -> SparseCounts:
-    """Pairs that no two parts have, renumbered by their names."""
+    """Pairs that no two parts have, renumbered by their names; the list is emptied.
+
+    The largest table is most of a reading's memory: little is kept beside it.
+    """
     rows, new_row_names = _alphabet(row_names).renumber(
         np.concatenate([keys >> _COLUMN_BITS for keys, _ in parts])
     )
     columns, new_column_names = _alphabet(column_names).renumber(
         np.concatenate([keys & _COLUMN_MASK for keys, _ in parts])
     )
-    # The largest tables are most of a reading's memory: little is kept beside them.
+    counts = np.concatenate([counts for _, counts in parts])
+    parts.clear()
     keys = rows
     keys <<= _COLUMN_BITS
     keys |= columns
     del rows, columns
     order = np.argsort(keys)
     keys = keys[order]
-    counts = np.concatenate([counts for _, counts in parts])[order]
+    counts = counts[order]
     del order
     rows = keys >> _COLUMN_BITS
     keys &= _COLUMN_MASK
@@ -378,7 +394,7 @@ class CountsMerger:
         )
 
     def counts(self) -> SparseCounts:
-        """Everything added so far.
+        """Everything added; nothing can be added then.
 
         Returns
         -------

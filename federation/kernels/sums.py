@@ -205,12 +205,11 @@ class CellCollector:
         return cells
 
     def sums(self) -> CellSums:
-        """What has been added so far, as the sums of one shard.
+        """What has been added, as the sums of one shard; the collector is done then.
 
         Returns
         -------
         CellSums
-            A copy.
         """
         shape = (len(self._coded), N_CONTEXT_CODES)
         regions = Alphabet(self._regions.names)
@@ -395,7 +394,7 @@ class SumsMerger:
             self._add(field.name, getattr(part, field.name))
 
     def sums(self) -> CellSums:
-        """Everything added so far.
+        """Everything added; nothing can be added then.
 
         Returns
         -------
