@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from django.db.backends.utils import CursorWrapper
-from psycopg import Error, sql
+from psycopg import Error, OperationalError, sql
 from psycopg.errors import error_from_result
 from psycopg.pq.abc import PGconn
 
@@ -63,7 +63,7 @@ def parcels(
 ) -> Generator[Rows, None, None]:
     """Stream rows as they come, as many at a time as a cache holds."""
     # Only processes that read shards have the compiler in their memory.
-    from federation.libpq import BROKEN, END_BYTES, RowBuffer
+    from federation.libpq import END_BYTES, RowBuffer
 
     buffer = RowBuffer(PARCEL_ROWS)
     with cursor.db.wrap_database_errors, cursor.copy(statement) as copy:
@@ -74,7 +74,7 @@ def parcels(
             while (size := buffer.fill(connection)) > END_BYTES:
                 yield buffer.rows()
                 buffer = RowBuffer(PARCEL_ROWS)
-            if size < 0 and size != BROKEN:  # an error instead of the end
+            if size < 0:  # an error instead of the end
                 raise _error_of(connection)
         if len(buffer):
             yield buffer.rows()
@@ -87,7 +87,11 @@ def _error_of(connection: PGconn) -> Error:
     results = []
     while result := connection.get_result():
         results.append(result)
-    return error_from_result(results[0])
+    error = error_from_result(results[0]) if results else None
+    if error is None or error.sqlstate is None:
+        # It isn't the server that says so: it is gone, and may be back.
+        return OperationalError(connection.get_error_message())
+    return error
 
 
 class Columns:

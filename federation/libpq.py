@@ -28,8 +28,8 @@ _USUAL_ROW_BYTES = 1_500
 #: The end of a binary ``COPY`` comes as a row of so many bytes.
 END_BYTES = 2
 
-#: The connection is; psycopg can say why.
-BROKEN = -3
+# The connection is; libpq can say why.
+_BROKEN = -3
 
 # When a row has come, more are waited for a little: else the system would wake the
 # reader for each ten, which takes longer than reading them.
@@ -139,7 +139,7 @@ def _fill(
                 _poll(awaited.ctypes, 1, _LONGEST_WAIT_MILLISECONDS)
                 _sleep(_PAUSE_MICROSECONDS)
                 if not _consume_input(connection):
-                    return count, BROKEN
+                    return count, _BROKEN
                 # Once more, so that libpq makes room for all that has come. Where the
                 # connection has ended, what came before says why.
                 _consume_input(connection)

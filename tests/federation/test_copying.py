@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connections
@@ -192,3 +194,32 @@ def test_a_statement_that_fails_amid_the_rows_leaves_the_connection_usable():
         cursor.execute("SELECT 1")
 
         assert cursor.fetchone() == (1,)
+
+
+def test_a_server_that_ends_while_its_reader_pauses_is_noticed():
+    statement = sql.SQL(
+        "COPY (SELECT repeat('a', 1000) FROM generate_series(1, 1000000)) "
+        "TO STDOUT (FORMAT binary)"
+    )
+    connection = connections["shard_000"]
+
+    with connection.cursor() as cursor:
+        reading = parcels(cursor, statement)
+        next(reading)
+        terminate_blocked(connection.connection.info.backend_pid)
+        with pytest.raises(OperationalError, match=r"terminat|closed"):
+            list(reading)
+    connection.close()
+
+
+def terminate_blocked(pid):
+    """End a backend once it waits for its client to take more."""
+    waits = "SELECT wait_event = 'ClientWrite' FROM pg_stat_activity WHERE pid = %s"
+    with connections["default"].cursor() as cursor:
+        for _ in range(1_000):
+            cursor.execute(waits, [pid])
+            if cursor.fetchone() == (True,):
+                break
+            time.sleep(0.01)
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        assert cursor.fetchone() == (True,)
