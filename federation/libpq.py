@@ -15,7 +15,7 @@ import llvmlite.binding
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
-from psycopg import pq
+from psycopg import OperationalError, pq
 from psycopg.abc import Buffer
 from psycopg.pq.abc import PGconn
 
@@ -101,7 +101,7 @@ class RowBuffer:
         below 0 if there was an error.
         """
         address: int = connection.pgconn_ptr  # type: ignore[attr-defined]
-        awaited = np.array([connection.socket, select.POLLIN], dtype=np.int32)
+        awaited = np.array([_socket_of(connection), select.POLLIN], dtype=np.int32)
         while True:
             self._count, size = _fill(
                 *(address, awaited, self._data, self._bounds, self._count, self._given)
@@ -119,6 +119,14 @@ class RowBuffer:
         longer = np.empty(2 * size, dtype=np.uint8)
         longer[: len(self._data)] = self._data
         self._data = longer
+
+
+def _socket_of(connection: PGconn) -> int:
+    """Where rows come from; -1 once the server is gone, whose last rows libpq has."""
+    try:
+        return connection.socket
+    except OperationalError:
+        return -1
 
 
 @compiled

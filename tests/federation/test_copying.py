@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import numpy as np
+import psycopg
 import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connections
 from psycopg import sql
@@ -210,6 +212,31 @@ def test_a_server_that_ends_while_its_reader_pauses_is_noticed():
         with pytest.raises(OperationalError, match=r"terminat|closed"):
             list(reading)
     connection.close()
+
+
+def test_a_server_that_ended_before_its_rows_were_taken_says_why():
+    statement = sql.SQL(
+        "COPY (SELECT repeat('a', 1000), "
+        "CASE WHEN n = 3000 THEN pg_terminate_backend(pg_backend_pid()) END "
+        "FROM generate_series(1, 1000000) n) TO STDOUT (FORMAT binary)"
+    )
+    connection = connections["shard_000"]
+
+    with connection.cursor() as cursor:
+        reading = parcels(cursor, statement)
+        next(reading)
+        read_to_the_end_of_the_connection(connection.connection.pgconn)
+        with pytest.raises(OperationalError, match="terminat"):
+            list(reading)
+    connection.close()
+
+
+def read_to_the_end_of_the_connection(pgconn):
+    with suppress(psycopg.OperationalError):
+        while True:
+            pgconn.consume_input()
+    with pytest.raises(psycopg.OperationalError, match="lost"):
+        pgconn.socket  # noqa: B018
 
 
 def terminate_blocked(pid):
