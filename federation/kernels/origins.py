@@ -153,12 +153,8 @@ class OriginCounter:
             Rows and columns named.
         """
         contents, genres = self._items[""], self._items[GENRE_PREFIX]
-        return contents.counts_beside(
-            genres,
-            column=n_contents,
-            row_names=self._row_names(regions),
-            column_names=items,
-        )
+        contents.add_beside(genres, column=n_contents)
+        return contents.counts(row_names=self._row_names(regions), column_names=items)
 
     def _row_names(self, regions: Sequence[str]) -> list[str]:
         return [

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from .arrays import Int64Array, group_starts
+from .arrays import BoolArray, Int64Array, group_starts
 from .compiling import compiled
 from .errors import KernelInputError
 
@@ -24,6 +24,7 @@ _MOST_WAITING = 1 << 20
 
 _COLUMN_BITS = 32
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
+_INT64_BITS = 64
 
 
 #: Keys, no key twice, and a count each.
@@ -115,33 +116,33 @@ class Alphabet:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
 
+    def __len__(self) -> int:
+        return len(self._names)
+
     @cached_property
     def _order(self) -> Int64Array:
         names = self._names
         return np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
 
-    def renumber(self, codes: Int64Array) -> tuple[Int64Array, tuple[str, ...]]:
-        """Number those that occur in alphabetical order.
+    def number(self, occurs: BoolArray) -> tuple[Int64Array, tuple[str, ...]]:
+        """Number the names that occur in alphabetical order.
 
         Parameters
         ----------
-        codes : ndarray of shape (n,), int64
-            Numbers of names.
+        occurs : ndarray of shape (n_names,), bool
+            Which do.
 
         Returns
         -------
-        codes : ndarray of shape (n,), int64
-            Their new numbers; the old ones where there are no names.
+        numbers : ndarray of shape (n_names,), int64
+            Their numbers from 0; nothing is said of the others.
         names : tuple of str
             Those that occur.
         """
-        if not self._names:
-            return codes, ()
-        occurs = np.bincount(codes, minlength=len(self._names)) > 0
         used = self._order[occurs[self._order]]
-        table = np.zeros(len(self._names), dtype=np.int64)
-        table[used] = np.arange(len(used))
-        return table[codes], tuple(map(self._names.__getitem__, used.tolist()))
+        numbers = np.zeros(len(self._names), dtype=np.int64)
+        numbers[used] = np.arange(len(used))
+        return numbers, tuple(map(self._names.__getitem__, used.tolist()))
 
 
 class CountsBuilder:
@@ -165,7 +166,7 @@ class CountsBuilder:
         rows, columns : ndarrays of shape (n,), int64
             Each in 0..2**31 - 1. Pairs may repeat.
         counts : ndarray of shape (n,), int64, optional
-            How often each occurs; once by default.
+            How often each occurs, at least once; once by default.
         """
         if len(rows) == 0:
             return
@@ -198,41 +199,25 @@ class CountsBuilder:
         SparseCounts
             Renumbered so that the names that occur are in alphabetical order.
         """
-        return _ordered([self._taken()], row_names, column_names)
+        self._compact()
+        keys, counts = self._keys, self._counts
+        self._keys, self._counts = _no_pairs()
+        return _by_names(keys, counts, _alphabet(row_names), _alphabet(column_names))
 
-    def counts_beside(
-        self,
-        other: CountsBuilder,
-        *,
-        column: int,
-        row_names: Sequence[str] | Alphabet = (),
-        column_names: Sequence[str] | Alphabet = (),
-    ) -> SparseCounts:
-        """The pairs of both, the other's columns following; both are empty then.
+    def add_beside(self, other: CountsBuilder, *, column: int) -> None:
+        """Add the other's pairs, its columns following; it is empty then.
 
         Parameters
         ----------
         other : CountsBuilder
             With the same rows.
         column : int
-            The number that the other's column 0 gets; above all of these.
-        row_names, column_names : sequences of str or Alphabet, optional
-            As :meth:`counts` takes them.
-
-        Returns
-        -------
-        SparseCounts
-            As :meth:`counts`.
+            The number that the other's column 0 gets.
         """
-        other_keys, other_counts = other._taken()
-        parts = [self._taken(), (other_keys + column, other_counts)]
-        return _ordered(parts, row_names, column_names)
-
-    def _taken(self) -> Pairs:
+        other._compact()
         self._compact()
-        taken = self._keys, self._counts
-        self._keys, self._counts = _no_pairs()
-        return taken
+        self._merge(other._keys + column, other._counts)
+        other._keys, other._counts = _no_pairs()
 
     def _compact(self) -> None:
         for keys, counts in self._waiting():
@@ -264,34 +249,84 @@ def _no_pairs() -> Pairs:
     return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
 
 
-def _ordered(
-    parts: list[Pairs],
-    row_names: Sequence[str] | Alphabet,
-    column_names: Sequence[str] | Alphabet,
+def _by_names(
+    keys: Int64Array, counts: Int64Array, row_names: Alphabet, column_names: Alphabet
 ) -> SparseCounts:
-    """Pairs that no two parts have, renumbered by their names; the list is emptied.
+    """Keys in order, renumbered by their names.
 
-    The largest table is most of a reading's memory: little is kept beside it.
+    The largest table is most of a reading's memory, so everything is done where it is.
     """
-    rows, new_row_names = _alphabet(row_names).renumber(
-        np.concatenate([keys >> _COLUMN_BITS for keys, _ in parts])
-    )
-    columns, new_column_names = _alphabet(column_names).renumber(
-        np.concatenate([keys & _COLUMN_MASK for keys, _ in parts])
-    )
-    counts = np.concatenate([counts for _, counts in parts])
-    parts.clear()
-    keys = rows
-    keys <<= _COLUMN_BITS
-    keys |= columns
-    del rows, columns
-    order = np.argsort(keys)
-    keys = keys[order]
-    counts = counts[order]
-    del order
+    numbered_rows, rows_used = _numbered(row_names, keys, _COLUMN_BITS)
+    numbered_columns, columns_used = _numbered(column_names, keys, 0)
+    if rows_used or columns_used:
+        _renumber(keys, numbered_rows, numbered_columns)
+        _sort(keys, counts)
     rows = keys >> _COLUMN_BITS
     keys &= _COLUMN_MASK
-    return SparseCounts(rows, keys, counts, new_row_names, new_column_names)
+    return SparseCounts(rows, keys, counts, rows_used, columns_used)
+
+
+def _numbered(
+    names: Alphabet, keys: Int64Array, shift: int
+) -> tuple[Int64Array, tuple[str, ...]]:
+    occurs = np.zeros(len(names), dtype=np.bool_)
+    if len(names):
+        _mark(occurs, keys, shift)
+    return names.number(occurs)
+
+
+def _sort(keys: Int64Array, counts: Int64Array) -> None:
+    """Sort both by key: numbers that hold key and count, if they have room for them."""
+    bits = int(np.bitwise_or.reduce(keys))
+    column_bits = (bits & _COLUMN_MASK).bit_length()
+    row_bits = (bits >> _COLUMN_BITS).bit_length()
+    count_bits = int(np.bitwise_or.reduce(counts)).bit_length()
+    if row_bits + column_bits + count_bits < _INT64_BITS:
+        _pack(keys, counts, column_bits, count_bits)
+        keys.sort()
+        _unpack(keys, counts, column_bits, count_bits)
+        return
+    order = np.argsort(keys)
+    keys[:], counts[:] = keys[order], counts[order]
+
+
+@compiled
+def _mark(occurs: BoolArray, keys: Int64Array, shift: int) -> None:
+    for key in keys:
+        occurs[key >> shift & _COLUMN_MASK] = True
+
+
+@compiled
+def _renumber(keys: Int64Array, rows: Int64Array, columns: Int64Array) -> None:
+    """Give rows and columns new numbers; an empty table leaves the old ones."""
+    for place, key in enumerate(keys):
+        row, column = key >> _COLUMN_BITS, key & _COLUMN_MASK
+        if len(rows):
+            row = rows[row]
+        if len(columns):
+            column = columns[column]
+        keys[place] = row << _COLUMN_BITS | column
+
+
+@compiled
+def _pack(
+    keys: Int64Array, counts: Int64Array, column_bits: int, count_bits: int
+) -> None:
+    """Put key and count into one number each, which are in the order of the keys."""
+    for place, key in enumerate(keys):
+        pair = key >> _COLUMN_BITS << column_bits | key & _COLUMN_MASK
+        keys[place] = pair << count_bits | counts[place]
+
+
+@compiled
+def _unpack(
+    keys: Int64Array, counts: Int64Array, column_bits: int, count_bits: int
+) -> None:
+    for place, packed in enumerate(keys):
+        counts[place] = packed & (1 << count_bits) - 1
+        pair = packed >> count_bits
+        column = pair & (1 << column_bits) - 1
+        keys[place] = pair >> column_bits << _COLUMN_BITS | column
 
 
 @compiled

@@ -212,6 +212,8 @@ class CellCollector:
         CellSums
         """
         shape = (len(self._coded), N_CONTEXT_CODES)
+        n_contents = len(self._contents.names)
+        self._region_contents.add_beside(self._region_genres, column=n_contents)
         regions = Alphabet(self._regions.names)
         contents = Alphabet(self._contents.names)
         genres = [GENRE_PREFIX + name for name in self._genres.names]
@@ -238,16 +240,13 @@ class CellCollector:
             batches=self._cell_batches.counts(),
             genres=self._cell_genres.counts(column_names=self._genres.names),
             contents=self._cell_contents.counts(column_names=contents),
-            region_items=self._region_contents.counts_beside(
-                self._region_genres,
-                column=len(self._contents.names),
-                row_names=regions,
-                column_names=items,
+            region_items=self._region_contents.counts(
+                row_names=regions, column_names=items
             ),
             region_reporters=self._region_reporters.counts(row_names=regions),
             content_devices=self._content_devices.counts(column_names=contents),
             batch_items=self._origins.items(
-                self._regions.names, items, n_contents=len(self._contents.names)
+                self._regions.names, items, n_contents=n_contents
             ),
             batch_reporters=self._origins.reporters(self._regions.names),
         )

@@ -80,6 +80,55 @@ def test_row_totals_count_columns():
     assert builder.counts().row_totals(4).tolist() == [2, 0, 1, 0]
 
 
+def test_pairs_follow_the_names_of_their_rows_then_of_their_columns(rng):
+    rows, columns = rng.integers(0, 4, 300), rng.integers(0, 4, 300)
+    builder = CountsBuilder()
+    builder.add(rows, columns)
+
+    table = builder.counts(row_names=NAMES, column_names=NAMES[::-1])
+
+    found = [
+        (table.row_names[row], table.column_names[column], count)
+        for row, column, count in zip(
+            table.rows.tolist(),
+            table.columns.tolist(),
+            table.counts.tolist(),
+            strict=True,
+        )
+    ]
+    wanted = Counter(
+        (NAMES[row], NAMES[::-1][column])
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    )
+    assert found == [(*pair, count) for pair, count in sorted(wanted.items())]
+
+
+@pytest.mark.parametrize("largest", [1, 1 << 20, 1 << 40])
+def test_counts_of_any_size_stay_with_their_pairs(rng, largest):
+    """Those that don't fit into one number with their pair are sorted beside it."""
+    columns = np.arange(len(NAMES))
+    counts = rng.integers(1, largest, 4, endpoint=True)
+    builder = CountsBuilder()
+    builder.add(np.full(4, (1 << 31) - 1), columns, counts)
+
+    row = builder.counts(column_names=NAMES).row_dict((1 << 31) - 1)
+
+    assert row == dict(sorted(zip(NAMES, counts.tolist(), strict=True)))
+
+
+def test_columns_of_another_table_follow(rng):
+    contents, genres = CountsBuilder(), CountsBuilder()
+    contents.add(np.array([0, 0, 1]), np.array([1, 1, 0]))
+    genres.add(np.array([1, 0, 1]), np.array([0, 1, 0]))
+
+    contents.add_beside(genres, column=2)
+
+    table = contents.counts(column_names=["tt2", "tt1", "jazz", "crime"])
+    assert table.row_dict(0) == {"crime": 1, "tt1": 2}
+    assert table.row_dict(1) == {"jazz": 2, "tt2": 1}
+    assert len(genres.counts()) == 0
+
+
 def test_nothing_counts_nothing():
     empty = CountsBuilder().counts(column_names=NAMES)
 
