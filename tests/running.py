@@ -18,6 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
+
+from constellation_site import embedded
+from federation import schedule
+
+_TURN_SCHEDULE_OFF = f"""
+    UPDATE django_celery_beat_periodictask SET enabled = false
+    WHERE task = '{schedule.TASK}'
+"""
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -64,6 +73,7 @@ class Running:
     def __init__(
         self, home: Path, rest: str, metrics: str, *options: str, **settings: str
     ) -> None:
+        self._home = home
         self.url = f"http://{rest}"
         self.metrics_url = f"http://{metrics}/metrics"
         with free_ports(1) as (self.grpc_target,):
@@ -121,6 +131,16 @@ class Running:
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
+
+    def have_no_rounds_begin(self) -> None:
+        """But those that are asked for: the schedule's first may begin amid syncs."""
+        url = embedded.database_url(self._home, embedded.CONTROL_DATABASE)
+
+        def is_off() -> bool:
+            with psycopg.connect(url) as connection:
+                return bool(connection.execute(_TURN_SCHEDULE_OFF).rowcount)
+
+        wait_for(is_off)
 
     def processes(self) -> list[int]:
         """All it has started, at any depth."""

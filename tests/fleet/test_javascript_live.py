@@ -68,6 +68,7 @@ def running(up_home) -> Iterator[Running]:
         server = Running(up_home, rest, metrics, MIN_DEVICES_PER_PATTERN="5")
     try:
         server.wait_until_ready()
+        server.have_no_rounds_begin()
         yield server
     finally:
         server.end(signal.SIGINT)
