@@ -130,23 +130,24 @@ def written(response: HttpResponse) -> Reply:
 def sent_away() -> Reply:
     """Refuse a sync unread, for next to nothing: there may be thousands a second."""
     metrics.record_sent_away()
-    prepared = _overloaded()
+    prepared = overloaded()
     seconds = str(load.retry_after_seconds())
     headers = [
         (name, seconds if name == "Retry-After" else value)
         for name, value in prepared.headers
     ]
-    body = prepared.body.replace(_SOME_SECONDS, seconds.encode())
+    body = prepared.body.replace(SOME_SECONDS, seconds.encode())
     return Reply(prepared.status, headers, body)
 
 
 #: Stands for a number of seconds; nothing else in the answer looks like it.
-_SOME_SECONDS = b"987654321"
+SOME_SECONDS = b"987654321"
 
 
 @cache
-def _overloaded() -> Reply:
-    return refused(Overloaded(retry_after_seconds=int(_SOME_SECONDS)))
+def overloaded() -> Reply:
+    """What is said to one for whom there is no place, but for the seconds."""
+    return refused(Overloaded(retry_after_seconds=int(SOME_SECONDS)))
 
 
 def _wished_media_type(environ: WSGIEnvironment) -> str:

@@ -65,9 +65,9 @@ class _OfShard:
 _of_shard = cache(_OfShard)
 
 
-def record_sent_away() -> None:
-    """Count a sync for which there was no place; nothing of it was read."""
-    _of_shard(None).requests(Overloaded.code).inc()
+def record_sent_away(count: int = 1) -> None:
+    """Count syncs for which there was no place; nothing of them was read."""
+    _of_shard(None).requests(Overloaded.code).inc(count)
 
 
 def record_sync(

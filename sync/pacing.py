@@ -94,17 +94,25 @@ class Pacing:
 
     def retry_after_seconds(self) -> int:
         """Choose when a TV that was sent away comes back; 10 to 7200."""
+        (seconds,) = self.retry_after_seconds_of(1)
+        return seconds
+
+    def retry_after_seconds_of(self, count: int) -> list[int]:
+        """Choose for so many TVs at once."""
         earliest, latest = RETRY_AFTER_SECONDS
         with self._lock:
             now = self._clock()
             if self.capacity is None:
                 self.capacity = GUESSED_CAPACITY
-            self._turned_away += 1
+            self._turned_away += count
             self._full_parts.add(
                 int((now - self._measured_since) * PARTS / MEASURED_SECONDS)
             )
             self._measure(now)
-            return self._place(now, earliest, latest, else_from=latest)
+            return [
+                self._place(now, earliest, latest, else_from=latest)
+                for _ in range(count)
+            ]
 
     def _place(
         self, now: float, earliest: float, latest: float, *, else_from: float
