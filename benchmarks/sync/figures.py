@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import psutil
+
 from benchmarks.sync.generator import OK, SENT_AWAY, Load
 from benchmarks.sync.meters import Reading
 
@@ -92,6 +94,25 @@ def of_overload(turns: Sequence[Mapping[int, Load]]) -> Figures:
             f"at_{factor}x": [of_load(turn[factor]) for turn in turns],
         }
     return found
+
+
+def of_refusals(
+    load: Load, server_seconds: float, capacity: float, *, factors: Sequence[int]
+) -> Figures:
+    """What sending away takes at least, and the goodput that leaves at most.
+
+    The generator's part counts, as it has no machine of its own.
+    """
+    us = (load.cpu_seconds + server_seconds) / max(1, len(load.requests)) * 1e6
+    cores = psutil.cpu_count() or 1
+    return {
+        "refusal_us_least": us,
+        "generator_us_refused": generator_us(load),
+        **{
+            f"goodput_at_{factor}x_most": 1 - (factor - 1) * capacity * us / 1e6 / cores
+            for factor in factors
+        },
+    }
 
 
 def generator_us(load: Load) -> float:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 import httpx
 
-from benchmarks.sync import figures, flower, generator, hnsw, pgbench, similar
+from benchmarks.sync import (
+    figures,
+    flower,
+    generator,
+    hnsw,
+    pgbench,
+    refuser,
+    similar,
+)
 from benchmarks.sync.callers import Callers, Calls, Writer
 from benchmarks.sync.contenders import Contender, Contenders
 from benchmarks.sync.figures import Figures
@@ -26,6 +34,11 @@ CLOSED_CONNECTIONS = 240
 OPEN_CONNECTIONS = 1_000
 
 OVERLOADS = (2, 10)
+
+#: Of the server that only sends away: for how long, and of how many requests each is
+#: sent again and again.
+REFUSED_SECONDS = 5.0
+REFUSED_REQUESTS = 2_000
 
 #: More requests are made than are expected to be needed, by so much.
 SPARE = 1.5
@@ -102,7 +115,23 @@ class Bench:
             full = self._closed(product, self._full, calls)
             at = {f: self._open(f * full.per_second, turn) for f in OVERLOADS}
             turns.append({1: full, **at})
-        return figures.of_overload(turns)
+        capacity = statistics.median(turn[1].per_second for turn in turns)
+        return figures.of_overload(turns) | self._refusals(capacity, calls)
+
+    def _refusals(self, capacity: float, calls: Calls) -> Figures:
+        """What they take at least, of a machine that has to ask as well."""
+        self._progress.say("a server that only sends away")
+        with self._contenders.alone(None), refuser.running() as server:
+            before = server.cpu_seconds()
+            load = generator.opened(
+                server.address,
+                calls.requests[:REFUSED_REQUESTS],
+                per_second=OVERLOADS[-1] * capacity,
+                seconds=REFUSED_SECONDS,
+                connections=OPEN_CONNECTIONS,
+            )
+            seconds = server.cpu_seconds() - before
+        return figures.of_refusals(load, seconds, capacity, factors=OVERLOADS)
 
     def growth(self, rate: float) -> Figures:
         """The full shard and the small one by turns."""

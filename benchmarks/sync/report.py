@@ -73,8 +73,19 @@ FIGURES = (
         "its former server: {ratio_flower_streams:.2f}",
     ),
     Figure(name="growth", label="syncs/s, full shard ÷ small one", limit=0.8),
-    Figure(name="goodput_at_2x", label="goodput at 2 × capacity", limit=0.9),
-    Figure(name="goodput_at_10x", label="goodput at 10 × capacity", limit=0.9),
+    Figure(
+        name="goodput_at_2x",
+        label="goodput at 2 × capacity",
+        limit=0.9,
+        beside="{goodput_at_2x_most:.2f} at most: {refusal_us_least:.0f} µs a refusal",
+    ),
+    Figure(
+        name="goodput_at_10x",
+        label="goodput at 10 × capacity",
+        limit=0.9,
+        beside="{goodput_at_10x_most:.2f} at most, by a server that only sends away "
+        "and its generator ({generator_us_refused:.0f} µs of that)",
+    ),
     Figure(
         name="accepted_p99_at_2x",
         label="accepted p99 at 2 ×, of that at full load",

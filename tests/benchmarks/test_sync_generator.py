@@ -154,4 +154,4 @@ def test_nobody_there_is_an_error():
     ],
 )
 def test_an_answer_is_whole_when_all_its_bytes_are_there(received, whole):
-    assert generator.is_whole(bytearray(received)) is whole
+    assert generator.is_whole(received) is whole

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from benchmarks.sync import figures, report
@@ -61,6 +63,19 @@ def test_overload_is_held_against_full_load_of_the_same_turn():
     assert found["goodput_at_2x"] == 0.95
     assert round(found["accepted_p99_at_2x"], 6) == 1.5
     assert found["at_2x"][0]["answers"] == {OK: 950, SENT_AWAY: 50}
+
+
+def test_refusals_leave_what_they_don_t_take(monkeypatch):
+    """19,000 refusals a second at 10 us, of two cores: a tenth of the machine."""
+    monkeypatch.setattr("psutil.cpu_count", lambda: 2)
+    load = replace(a_load(served=0, latency=0.1), cpu_seconds=0.006)
+    n = len(load.requests)
+
+    found = figures.of_refusals(load, n * 10e-6 - 0.006, 1_900, factors=(2, 11))
+
+    assert round(found["refusal_us_least"], 6) == 10
+    assert round(found["goodput_at_11x_most"], 6) == 0.905
+    assert round(found["goodput_at_2x_most"], 6) == 0.9905
 
 
 def test_what_was_not_measured_misses_no_limit():
