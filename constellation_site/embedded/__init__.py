@@ -33,13 +33,18 @@ from constellation_site.embedded.databases import (
 )
 from constellation_site.embedded.errors import EmbeddedPostgresError
 from constellation_site.embedded.homes import make_home, set_shard_count, shard_count
-from constellation_site.embedded.places import Place, place_of
+from constellation_site.embedded.places import (
+    SOCKET_PATH_LIMIT_BYTES,
+    Place,
+    place_of,
+)
 from constellation_site.embedded.process import postmaster_pid
 from constellation_site.embedded.server import destroy, is_running, start, stop
 
 __all__ = [
     "CONTROL_DATABASE",
     "MAX_CONNECTIONS",
+    "SOCKET_PATH_LIMIT_BYTES",
     "EmbeddedPostgresError",
     "Place",
     "database_names",

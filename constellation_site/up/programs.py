@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from constellation_site.up.options import Options, split_address
+from constellation_site.up.options import Options
 from constellation_site.up.supervisor import GRACE, Program
 
 #: The checkout: where manage.py is.
@@ -17,15 +17,15 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DEMO_SYNCS = 3
 
 
-def web(options: Options) -> Program:
-    host, port = split_address(options.rest_address)
+def web(sockets: Path, number: int) -> Program:
+    socket = _socket(sockets, number)
     return Program(
         "web",
         [
             *(sys.executable, "-m", "granian"),
             *("--interface", "rsgi"),
-            *("--host", host, "--port", str(port)),
-            *("--workers", str(options.workers)),
+            *("--uds", str(socket)),
+            *("--workers", "1"),
             *("--workers-kill-timeout", str(int(GRACE.total_seconds()) // 2)),
             "--respawn-failed-workers",
             "--no-ws",
@@ -35,7 +35,18 @@ def web(options: Options) -> Program:
         # Told to end several times at once, granian waits for itself. Its workers end
         # with it, and TVs send again what nobody answered.
         death_signal=signal.SIGKILL,
+        socket=socket,
     )
+
+
+def gate(options: Options, sockets: Path) -> Program:
+    numbers = range(options.workers)
+    webs = [f"--web={_socket(sockets, number)}" for number in numbers]
+    return _manage("gate", "gate", "--rest-addr", options.rest_address, *webs)
+
+
+def _socket(sockets: Path, number: int) -> Path:
+    return sockets / f"{number}.sock"
 
 
 def grpc(options: Options) -> Program:

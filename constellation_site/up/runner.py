@@ -25,6 +25,7 @@ from constellation_site.up import (
     preparation,
     programs,
     readiness,
+    sockets,
 )
 from constellation_site.up.errors import StopRequested, UpError
 from constellation_site.up.options import Options
@@ -64,6 +65,7 @@ class House:
     def __init__(self, options: Options, terminal: Terminal) -> None:
         self._options = options
         self._terminal = terminal
+        self._sockets = sockets.folder_in(options.home)
         self._postgres: Postgres | None = None
         if environment.raw("POSTGRES_URL") is None:
             self._postgres = Postgres(options, terminal)
@@ -99,6 +101,7 @@ class House:
         try:
             self._supervisor.stop()
         finally:
+            sockets.remove(self._sockets)
             if self._postgres:
                 self._postgres.stop()
 
@@ -120,9 +123,12 @@ class House:
         return login
 
     def _start_serving(self) -> None:
-        self._supervisor.keep(programs.web(self._options))
+        for number in range(self._options.workers):
+            self._supervisor.keep(programs.web(self._sockets, number))
         self._supervisor.keep(programs.grpc(self._options))
         self._supervisor.keep(programs.observer(self._options))
+        # Last, as it is asked to end first: while web processes still answer.
+        self._supervisor.keep(programs.gate(self._options, self._sockets))
         url = f"{self._options.rest_url}/health/ready"
         readiness.wait(url, meanwhile=self._tend)
         readiness.wait_for_port(self._options.grpc_target, meanwhile=self._tend)

@@ -40,6 +40,9 @@ class Program:
     command: Sequence[str]
     #: What it is sent if `up` itself is killed.
     death_signal: signal.Signals = signal.SIGTERM
+    #: A socket's file, which one that was killed leaves behind, and which keeps its
+    #: successor from listening.
+    socket: Path | None = None
 
 
 @dataclass
@@ -104,6 +107,8 @@ class Supervisor:
             _kill_group(child.process)
 
     def _launch(self, program: Program) -> Child:
+        if program.socket is not None:
+            program.socket.unlink(missing_ok=True)
         process = subprocess.Popen(
             program.command,
             cwd=self._folder,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
@@ -22,7 +24,7 @@ from fleet import simulation
 from fleet.brain import Brain
 from fleet.simulation import Options
 from fleet.synthetic import Plan, SyntheticFleet
-from tests.running import Running, free_ports
+from tests.running import Running, free_ports, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +124,37 @@ def patterns_of(fleet: SyntheticFleet, household: int):
     for round_number in range(3):
         brain.watch(fleet.viewings(household, round_number))
     return [p for p in brain.patterns() if set(p.content_ids) <= ordinary]
+
+
+@pytest.mark.parametrize("program", ["manage.py gate", "granian"])
+def test_a_killed_gate_or_web_process_is_back(running, http, program):
+    restarts = running.output.count("starting it again")
+    killed = next(pid for pid in running.processes() if program in command_of(pid))
+    os.kill(killed, signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        pids = [pid for pid in running.processes() if program in command_of(pid)]
+        return bool(pids) and killed not in pids
+
+    wait_for(is_replaced)
+    wait_for(lambda: answers(running, http))
+    time.sleep(3)
+    assert is_replaced()
+    assert running.output.count("starting it again") == restarts + 1
+
+
+def answers(running: Running, http: httpx.Client) -> bool:
+    try:
+        return http.get(f"{running.url}/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def command_of(pid: int) -> str:
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def test_a_planted_trend_leads_its_region_and_the_popular_does_not(

@@ -1,0 +1,170 @@
+"""The gate itself: one loop over all connections."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from sync.gate.ends import End
+from sync.gate.passing import Client, Web
+from sync.gate.refusals import Stock
+
+_LISTEN_BACKLOG = 4096
+_ACCEPTED_AT_ONCE = 64
+_TICK_SECONDS = 0.1
+SWEEP_SECONDS = 1.0
+
+#: Who has nothing under way is disconnected: from the web process, and altogether.
+IDLE_SECONDS = 5.0
+GONE_SECONDS = 75.0
+
+#: For what is under way when the gate is told to stop.
+GRACE_SECONDS = 15.0
+#: Whoever was answered, and has heard nothing more for so long, has heard it all.
+QUIET_SECONDS = 0.5
+
+
+class Gate:
+    """Lets in as many syncs at once as the web processes answer at once.
+
+    Parameters
+    ----------
+    listener : socket
+        Bound, not listening yet.
+    webs : sequence of Web
+        All web processes.
+    places : int
+        Syncs that each has under way at most.
+    secret : str
+        What the web processes know it by.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        webs: Sequence[Web],
+        *,
+        places: int,
+        secret: str,
+    ) -> None:
+        self._webs = webs
+        self._places = places
+        self._epoll = select.epoll()
+        self._ends: dict[int, End] = {}
+        self._stock = Stock(webs, secret, self)
+        self._listener = listener
+        self._is_listening = self._is_closing = False
+        self._swept_at = 0.0
+
+    def run(self, is_stopped: Callable[[], bool]) -> None:
+        """Until it is told to stop, and what was under way then is answered."""
+        try:
+            self._run(is_stopped)
+        finally:
+            for end in list(self._ends.values()):
+                end.close()
+            self._epoll.close()
+
+    def _run(self, is_stopped: Callable[[], bool]) -> None:
+        self._listener.setblocking(False)
+        self._listener.listen(_LISTEN_BACKLOG)
+        self._listen(True)
+        while not is_stopped():
+            self._turn()
+        self._is_closing = True
+        self._listen(False)
+        self._listener.close()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self._has_more_than_quiet() and time.monotonic() < deadline:
+            self._turn()
+
+    def watch(self, end: End, events: int) -> None:
+        if end.number in self._ends:
+            self._epoll.modify(end.number, events)
+            return
+        self._ends[end.number] = end
+        self._epoll.register(end.number, events)
+
+    def forget(self, end: End) -> None:
+        del self._ends[end.number]
+        self._epoll.unregister(end.number)
+
+    def place_for(self, client: Client) -> Web | None:
+        own = client.web
+        if own is not None and client.is_connected and own.under_way < self._places:
+            return own
+        least: Web | None = None
+        for web in self._webs:
+            most = self._places if least is None else least.under_way
+            if web.under_way < most and not web.is_away:
+                least = web
+        return least
+
+    def refusal(self) -> bytes | None:
+        return self._stock.take()
+
+    def by_load(self) -> list[Web]:
+        return sorted(self._webs, key=lambda web: (web.is_away, web.under_way))
+
+    def _turn(self) -> None:
+        for number, events in self._epoll.poll(_TICK_SECONDS):
+            # One that is closed meanwhile is not there any more.
+            end = self._ends.get(number)
+            if end is not None:
+                end.happened(events)
+            elif not self._is_closing and number == self._listener.fileno():
+                self._accept()
+        now = time.monotonic()
+        self._stock.tend(now)
+        if now - self._swept_at > SWEEP_SECONDS:
+            self._swept_at = now
+            self._sweep(now)
+            for web in self._webs:
+                web.is_away = False
+            self._listen(not self._is_closing)
+
+    def _listen(self, is_listening: bool) -> None:
+        if is_listening == self._is_listening:
+            return
+        self._is_listening = is_listening
+        if is_listening:
+            self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+        else:
+            self._epoll.unregister(self._listener.fileno())
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # no room for more: they wait until somebody has gone
+                self._listen(False)
+                return
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            Client(sock, self)
+
+    def _clients(self) -> list[Client]:
+        return [end for end in self._ends.values() if isinstance(end, Client)]
+
+    def _sweep(self, now: float) -> None:
+        for client in self._clients():
+            if not client.is_idle:
+                continue
+            if now - client.seen > GONE_SECONDS:
+                client.close()
+            elif now - client.seen > IDLE_SECONDS:
+                client.disconnect()
+
+    def _has_more_than_quiet(self) -> bool:
+        """Close those who await nothing; whether anybody is left."""
+        quiet_since = time.monotonic() - QUIET_SECONDS
+        for client in self._clients():
+            is_quiet = not client.awaits_answer and client.seen < quiet_since
+            if client.is_idle or (is_quiet and not client.is_behind):
+                client.close()
+        return bool(self._clients())
