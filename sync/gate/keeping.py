@@ -17,7 +17,8 @@ _ACCEPTED_AT_ONCE = 64
 _TICK_SECONDS = 0.1
 SWEEP_SECONDS = 1.0
 
-#: Who has nothing under way is disconnected: from the web process, and altogether.
+#: Who says nothing, and awaits nothing, is disconnected: from the web process, and
+#: altogether.
 IDLE_SECONDS = 5.0
 GONE_SECONDS = 75.0
 
@@ -153,11 +154,10 @@ class Gate:
 
     def _sweep(self, now: float) -> None:
         for client in self._clients():
-            if not client.is_idle:
-                continue
-            if now - client.seen > GONE_SECONDS:
+            quiet_seconds = now - client.seen
+            if quiet_seconds > GONE_SECONDS and (client.is_idle or client.is_arriving):
                 client.close()
-            elif now - client.seen > IDLE_SECONDS:
+            elif quiet_seconds > IDLE_SECONDS and client.is_idle:
                 client.disconnect()
 
     def _has_more_than_quiet(self) -> bool:

@@ -70,7 +70,7 @@ class Client(End):
         self.is_under_way = False
         #: What it says is passed on without looking.
         self.is_plain = False
-        #: Bytes to come of the sync under way, and of one that was sent away.
+        #: Bytes to come of a sync, and of one that was sent away.
         self._missing = self._to_skip = 0
         #: Bytes to come of the answer, or its beginning.
         self._answer: int | bytes = b""
@@ -82,7 +82,14 @@ class Client(End):
 
     @property
     def is_idle(self) -> bool:
-        return not (self.is_under_way or self.is_plain or self.is_behind)
+        return not (
+            self.is_under_way or self._missing or self.is_plain or self.is_behind
+        )
+
+    @property
+    def is_arriving(self) -> bool:
+        """The rest of a sync is still to come. It takes no place until it is there."""
+        return bool(self._missing)
 
     @property
     def is_connected(self) -> bool:
@@ -99,7 +106,7 @@ class Client(End):
                 return
         if self.is_plain:
             self._pass_on(data)
-        elif self.is_under_way:
+        elif self.is_under_way or self._missing:
             self._go_on_with(data)
         else:
             self._begin(data)
@@ -120,20 +127,23 @@ class Client(End):
         if self._peer is not None:
             self._peer.close()
             self._peer = None
+            self.go_on()
 
     def answered(self, data: bytes) -> None:
         """Hand out what the web process says."""
         self.awaits_answer = False
         self.seen = time.monotonic()
         self.send(data)
-        if self.is_under_way:
+        if self.is_under_way or self._missing:
+            # Taken whole, so that who reads slowly keeps no place.
             self._look_for_end(data)
-        if self.is_behind and self._peer is not None:
+        elif self.is_behind and self._peer is not None:
             self._peer.pause()
 
     def left(self) -> None:
         """The web process has closed its side."""
         self._peer = None
+        self.go_on()
         if self.is_idle:
             return
         if self.is_behind:
@@ -160,16 +170,17 @@ class Client(End):
         if not self._connect(web):
             self.close()
             return
-        assert self.web is not None
-        self.web.under_way += 1
-        self.is_under_way = True
         self._missing, self._answer = missing, b""
+        if not missing:
+            self._begin_sync()
         self._pass_on(data)
 
     def _go_on_with(self, data: bytes) -> None:
         self._missing -= len(data)
         if self._missing < 0:  # it doesn't wait for an answer before it says more
             self._be_plain()
+        elif not self._missing:
+            self._begin_sync()
         self._pass_on(data)
 
     def _look_for_end(self, data: bytes) -> None:
@@ -192,7 +203,12 @@ class Client(End):
 
     def _be_plain(self) -> None:
         self._end_sync()
-        self.is_plain = True
+        self.is_plain, self._missing = True, 0
+
+    def _begin_sync(self) -> None:
+        if self.web is not None:
+            self.is_under_way = True
+            self.web.under_way += 1
 
     def _end_sync(self) -> None:
         if self.is_under_way and self.web is not None:

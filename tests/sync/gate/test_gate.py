@@ -236,6 +236,48 @@ def test_a_body_may_come_after_its_head(door):
         assert client.answer() == (200, f"{SYNC} in parts".encode())
 
 
+def test_who_doesn_t_send_a_body_takes_no_place(door):
+    with full(door):
+        pass  # so that there are refusals
+    with ExitStack() as stack:
+        for _ in range(10 * PLACES):
+            stack.enter_context(door.connect()).send(request(b"never there")[:-5])
+        client = stack.enter_context(door.connect())
+
+        assert client.sync() == (200, f"{SYNC} delta".encode())
+
+
+def test_who_is_answered_before_the_body_came_can_go_on(door):
+    """Whatever comes of that body is for nobody, and the next sync is a new one."""
+    door.web.answers_at_once = True
+    body = b"x" * 250_000
+    with door.connect() as client:
+        client.send(request(body)[:-200_000])
+        assert client.answer() == (401, b"")
+
+        door.web.answers_at_once = False
+        client.send(body[:200_000])
+
+        assert client.sync(b"next") == (200, f"{SYNC} next".encode())
+
+
+def test_who_reads_slowly_keeps_no_place(webs):
+    size = 20_000_000
+    with running_gate(webs[:1]) as door, ExitStack() as stack:
+        with full(door):
+            pass
+        webs[0].answer_bytes = size
+        slow = [stack.enter_context(door.connect()) for _ in range(PLACES)]
+        for each in slow:
+            each.send(request(b"slow"))
+        wait_for(lambda: webs[0].asked.count(b"slow") == len(slow))
+        webs[0].answer_bytes = 0
+        client = stack.enter_context(door.connect())
+
+        wait_for(lambda: client.sync()[0] == 200, seconds=20)
+        assert [len(each.answer()[1]) for each in slow] == [size] * len(slow)
+
+
 def test_syncs_go_where_least_is_under_way(webs):
     with running_gate(webs) as door, full(door):
         assert [len(each.asked) >= PLACES for each in webs] == [True, True]

@@ -30,6 +30,10 @@ class Web(ThreadingMixIn, UnixStreamServer):
         self.goes_on.set()
         #: Ends connections instead of answering.
         self.breaks_down = False
+        #: Answers before a body is read, and goes on without it.
+        self.answers_at_once = False
+        #: So many instead of an echo.
+        self.answer_bytes = 0
         self.asked: list[bytes] = []
         #: How many refusals each order was for.
         self.orders: list[int] = []
@@ -50,13 +54,18 @@ class _Handler(BaseHTTPRequestHandler):
     server: Web
 
     def do_POST(self) -> None:
+        if self.server.answers_at_once:
+            self.close_connection = True
+            self._answer(401, b"")
+            return
         body = self._body()
         self.server.asked.append(body)
         self.server.goes_on.wait(30)
         if self.server.breaks_down:
             self.close_connection = True
             return
-        self._answer(200, f"{self.path} ".encode() + body)
+        echo = f"{self.path} ".encode() + body
+        self._answer(200, b"x" * self.server.answer_bytes or echo)
 
     def do_GET(self) -> None:
         if self.path == refusals.PATH:
