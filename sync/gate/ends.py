@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 _RECEIVE_BYTES = 1 << 16
@@ -16,7 +17,7 @@ class Watcher(Protocol):
     def forget(self, end: End) -> None: ...
 
 
-class End:
+class End(ABC):
     """One socket. Whoever reads here and writes there says ``pause`` and ``go_on``."""
 
     __slots__ = ("_events", "_unsent", "_watcher", "is_open", "number", "socket")
@@ -71,11 +72,11 @@ class End:
             self._watcher.forget(self)
             self.socket.close()
 
+    @abstractmethod
     def came(self, data: bytes) -> None:
         """Something was read."""
-        raise NotImplementedError
 
-    def caught_up(self) -> None:
+    def caught_up(self) -> None:  # noqa: B027  # who never waits for it needs none
         """All is sent of what could not be at first."""
 
     def ended(self) -> None:

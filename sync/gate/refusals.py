@@ -6,6 +6,7 @@ When a TV comes back is decided by the web process that knows how many it can an
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -114,9 +115,9 @@ class _Order(End):
     __slots__ = ("_received", "_take")
 
     def __init__(
-        self, sock: object, watcher: Watcher, take: Callable[[bytes], None]
+        self, sock: socket.socket, watcher: Watcher, take: Callable[[bytes], None]
     ) -> None:
-        super().__init__(sock, watcher)  # type: ignore[arg-type]
+        super().__init__(sock, watcher)
         self._received = b""
         self._take = take
 

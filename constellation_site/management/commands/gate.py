@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from constellation_site import environment, garbage
+from constellation_site.up.options import split_address
 from shards import stopping
 from sync import load
 from sync.gate.keeping import Gate
@@ -63,15 +64,14 @@ class Command(BaseCommand):
 
 def _bound(address: str) -> socket.socket:
     try:
-        host, _, port = environment.parse_address(address).rpartition(":")
+        host, port = split_address(environment.parse_address(address))
     except ValueError as exc:
         raise CommandError(f"--rest-addr {address!r} is not host:port.") from exc
-    host = host.strip("[]") or "0.0.0.0"
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, int(port)))
+        listener.bind((host, port))
     except OSError as exc:
         listener.close()
         raise CommandError(
