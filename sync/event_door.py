@@ -43,9 +43,8 @@ _USUAL_MEDIA_TYPES = frozenset(exchange.MEDIA_TYPES[1:])
 Environ = dict[str, Any]
 
 
-def in_front_of(application: Application) -> Application:
+def in_front_of(application: Application, door: Door) -> Application:
     """Answer usual syncs, and leave everything else to an application."""
-    door = Door()
 
     async def answer_or_pass_on(scope: Scope, protocol: Protocol) -> None:
         if scope.path != front_door.PATH or scope.method != "POST":
@@ -55,7 +54,7 @@ def in_front_of(application: Application) -> Application:
             # Whatever it brings: before anybody looks.
             respond(protocol, exchange.sent_away())
             return
-        environ = _environ(scope)
+        environ = environ_of(scope.headers.get)
         if not _is_usual(environ):
             await application(scope, protocol)
             return
@@ -76,14 +75,28 @@ class Door:
     async def answer(self, environ: Environ, protocol: Protocol) -> Reply | None:
         """Answer a sync or refuse it; None if the TV went away meanwhile."""
         sync = Exchange(environ)
-        try:
-            sync.open()  # before the body is read
-        except Exception as exc:
-            return _refused(sync, environ, exc)
+        refusal = _look_at_head(sync, environ)
+        if refusal is not None:
+            return refusal
         # Without a place yet: a TV may take its time to send the body.
         body = await read(protocol)
         if body is None:
             return None
+        return await self._answer_in_place(sync, environ, body)
+
+    async def answer_whole(self, environ: Environ, body: bytes) -> Reply:
+        """Do so for one whose body is there already."""
+        if not load.has_place_on_loop():
+            return exchange.sent_away()
+        sync = Exchange(environ)
+        refusal = _look_at_head(sync, environ)
+        if refusal is not None:
+            return refusal
+        return await self._answer_in_place(sync, environ, body)
+
+    async def _answer_in_place(
+        self, sync: Exchange, environ: Environ, body: bytes
+    ) -> Reply:
         if not load.take_place_on_loop():
             return exchange.sent_away()
         try:
@@ -122,6 +135,15 @@ class Door:
         return await loop.run_in_executor(self._threads, function, *given)
 
 
+def _look_at_head(sync: Exchange, environ: Environ) -> Reply | None:
+    """Refuse all that can be refused before the body is read."""
+    try:
+        sync.open()
+    except Exception as exc:
+        return _refused(sync, environ, exc)
+    return None
+
+
 def _refused(sync: Exchange, environ: Environ, exc: Exception) -> Reply:
     """Say what is wrong; a bug of ours is logged and answered like any."""
     try:
@@ -140,19 +162,18 @@ def _answer_in_thread(environ: Environ) -> Reply:
         return exchange.failed(environ, exc)
 
 
-def _environ(scope: Scope) -> Environ:
-    """Give the head as WSGI has it."""
+def environ_of(header: Callable[[str], str | None]) -> Environ:
+    """Give the head of a sync as WSGI has it; headers are asked for by name."""
     environ: Environ = {
-        "REQUEST_METHOD": scope.method,
-        "PATH_INFO": scope.path,
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": front_door.PATH,
         # For the log of what went wrong.
         "SERVER_NAME": "",
         "SERVER_PORT": "",
         "QUERY_STRING": "",
     }
-    get = scope.headers.get
     for name, key in _NAMES:
-        value = get(name)
+        value = header(name)
         if value is not None:
             environ[key] = value
     return environ

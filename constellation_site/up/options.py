@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +66,6 @@ class Options:
             "REQUEST_THREADS": str(self.threads),
             "FEDERATION_INTERVAL_SECS": str(self.federation_interval_seconds),
             "PROMETHEUS_MULTIPROC_DIR": str(self.metrics_directory),
-            "GATE_SECRET": secrets.token_urlsafe(),
             "PYTHONUNBUFFERED": "1",
         }
 

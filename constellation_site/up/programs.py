@@ -9,6 +9,7 @@ from pathlib import Path
 
 from constellation_site.up.options import Options
 from constellation_site.up.supervisor import GRACE, Program
+from sync.gate.channel import CHANNEL_VARIABLE, channel_path
 
 #: The checkout: where manage.py is.
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -36,6 +37,7 @@ def web(sockets: Path, number: int) -> Program:
         # with it, and TVs send again what nobody answered.
         death_signal=signal.SIGKILL,
         socket=socket,
+        environment={CHANNEL_VARIABLE: channel_path(str(socket))},
     )
 
 

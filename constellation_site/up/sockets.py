@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 from constellation_site import embedded
+from sync.gate.channel import channel_path
 
-_LONGEST_NAME = "000.sock"
+_LONGEST_NAME = channel_path("000.sock")
 
 
 def folder_in(home: Path) -> Path:

@@ -40,6 +40,8 @@ class Program:
     command: Sequence[str]
     #: What it is sent if `up` itself is killed.
     death_signal: signal.Signals = signal.SIGTERM
+    #: On top of that of all others.
+    environment: Mapping[str, str] = field(default_factory=dict)
     #: A socket's file, which one that was killed leaves behind, and which keeps its
     #: successor from listening.
     socket: Path | None = None
@@ -112,7 +114,7 @@ class Supervisor:
         process = subprocess.Popen(
             program.command,
             cwd=self._folder,
-            env=dict(self._environment),
+            env={**self._environment, **program.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

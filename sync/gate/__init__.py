@@ -2,6 +2,8 @@
 
 Sending away a sync costs a web process fifty microseconds, answering one a thousand. At
 ten times the capacity that is half of the machine; here it is a tenth. A gate knows of
-nothing but connections: it passes on bytes, counts syncs under way, and answers those
-that are too many from a stock of refusals, which the web processes have written.
+nothing but connections. Usual syncs it brings to the web processes whole, by the dozen
+(``channel``, and ``serving`` at the other end); those that are too many it answers from
+a stock of refusals, which the web processes have written; everything else it passes on
+as bytes.
 """

@@ -1,45 +1,54 @@
-"""As much of HTTP/1.1 as tells where a sync ends, and where its answer does.
+"""As much of HTTP/1.1 as tells a usual sync, and where it ends.
 
-What isn't recognised is passed on as it is: the web process reads it.
+What isn't recognised is passed on as it is: a server of HTTP reads it.
 """
 
 from __future__ import annotations
 
 import re
 
+from sync.event_door import LARGEST_BODY_BYTES
+from sync.gate.http1 import HEAD_END
+
 _SYNC = b"POST /api/v1/sync HTTP/1.1\r\n"
-_HEAD_END = b"\r\n\r\n"
-#: All that tells where a message ends; the length, where it is no more than that.
+#: Each header that tells where a message ends, what it is, or what becomes of the
+#: connection: the length, "p" or "k", where it is as TVs have it.
 _TELLING = re.compile(
-    rb"\r\n(?:content-length:[ \t]*(\d{1,9})[ \t]*(?=\r\n)"
-    rb"|content-length|transfer-encoding|expect|upgrade)",
+    rb"\r\n(?:content-length:[ \t]*(\d{1,5})[ \t]*(?=\r\n)"
+    rb"|content-type:[ \t]*application/(?:x-)?(p)rotobuf[ \t]*(?=\r\n)"
+    rb"|connection:[ \t]*(k)eep-alive[ \t]*(?=\r\n)"
+    rb"|content-length|content-type|connection|transfer-encoding|expect|upgrade)",
     re.IGNORECASE,
 )
 
 
 def sync_bytes_missing(data: bytes) -> int | None:
-    """How many bytes are still to come of a sync that begins like this.
+    """How many bytes are still to come of a usual sync that begins like this.
 
-    None if this is no head of a sync, or more than one sync.
+    None if this is no head of one, or more than one.
     """
-    return _missing(data) if data.startswith(_SYNC) else None
-
-
-def answer_bytes_missing(data: bytes) -> int | None:
-    """How many are still to come of an answer; None if its head doesn't tell."""
-    return _missing(data)
-
-
-def is_whole_head(data: bytes) -> bool:
-    return _HEAD_END in data
-
-
-def _missing(data: bytes) -> int | None:
-    end = data.find(_HEAD_END)
-    if end < 0:
+    end = data.find(HEAD_END)
+    if end < 0 or not data.startswith(_SYNC):
         return None
-    told = _TELLING.findall(data, 0, end + 2)
-    if len(told) != 1 or not told[0]:
+    # Some take a bare line feed for the end of a line, and read other headers.
+    if data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end):
         return None
-    missing = end + len(_HEAD_END) + int(told[0]) - len(data)
+    length = _body_bytes(data, end + 2)
+    if length is None or length > LARGEST_BODY_BYTES:
+        return None
+    missing = end + len(HEAD_END) + length - len(data)
     return missing if missing >= 0 else None
+
+
+def _body_bytes(data: bytes, end: int) -> int | None:
+    """Read the length of a body in protobuf; None if that isn't all that is told."""
+    length = None
+    is_protobuf = False
+    for digits, protobuf, keep_alive in _TELLING.findall(data, 0, end):
+        if digits and length is None:
+            length = int(digits)
+        elif protobuf and not is_protobuf:
+            is_protobuf = True
+        elif not keep_alive:
+            return None
+    return length if is_protobuf else None

@@ -7,19 +7,20 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 
+from sync.gate.channel import Channel
 from sync.gate.ends import End
-from sync.gate.passing import Client, Web
+from sync.gate.passing import Client
 from sync.gate.refusals import Stock
+from sync.gate.webs import Web
 
 _LISTEN_BACKLOG = 4096
 _ACCEPTED_AT_ONCE = 64
 _TICK_SECONDS = 0.1
 SWEEP_SECONDS = 1.0
 
-#: Who says nothing, and awaits nothing, is disconnected: from the web process, and
-#: altogether.
-IDLE_SECONDS = 5.0
+#: Who says nothing, and awaits nothing, is disconnected.
 GONE_SECONDS = 75.0
 
 #: For what is under way when the gate is told to stop.
@@ -39,8 +40,6 @@ class Gate:
         All web processes.
     places : int
         Syncs that each has under way at most.
-    secret : str
-        What the web processes know it by.
     """
 
     def __init__(
@@ -49,13 +48,12 @@ class Gate:
         webs: Sequence[Web],
         *,
         places: int,
-        secret: str,
     ) -> None:
         self._webs = webs
         self._places = places
         self._epoll = select.epoll()
         self._ends: dict[int, End] = {}
-        self._stock = Stock(webs, secret, self)
+        self._stock = Stock(webs)
         self._listener = listener
         self._is_listening = self._is_closing = False
         self._swept_at = 0.0
@@ -70,6 +68,7 @@ class Gate:
             self._epoll.close()
 
     def _run(self, is_stopped: Callable[[], bool]) -> None:
+        self._tend_webs()
         self._listener.setblocking(False)
         self._listener.listen(_LISTEN_BACKLOG)
         self._listen(True)
@@ -93,22 +92,27 @@ class Gate:
         del self._ends[end.number]
         self._epoll.unregister(end.number)
 
-    def place_for(self, client: Client) -> Web | None:
-        own = client.web
-        if own is not None and client.is_connected and own.under_way < self._places:
-            return own
-        least: Web | None = None
+    def channel_with_place(self) -> Channel | None:
+        channel = self.channel()
+        if channel is None or channel.under_way >= self._places:
+            return None
+        return channel
+
+    def channel(self) -> Channel | None:
+        least: Channel | None = None
         for web in self._webs:
-            most = self._places if least is None else least.under_way
-            if web.under_way < most and not web.is_away:
-                least = web
+            channel = web.channel
+            if channel is not None and (
+                least is None or channel.under_way < least.under_way
+            ):
+                least = channel
         return least
 
     def refusal(self) -> bytes | None:
         return self._stock.take()
 
     def by_load(self) -> list[Web]:
-        return sorted(self._webs, key=lambda web: (web.is_away, web.under_way))
+        return sorted(self._webs, key=attrgetter("load"))
 
     def _turn(self) -> None:
         for number, events in self._epoll.poll(_TICK_SECONDS):
@@ -123,9 +127,15 @@ class Gate:
         if now - self._swept_at > SWEEP_SECONDS:
             self._swept_at = now
             self._sweep(now)
-            for web in self._webs:
-                web.is_away = False
+            self._tend_webs()
             self._listen(not self._is_closing)
+        for web in self._webs:
+            if web.channel is not None:
+                web.channel.flush()
+
+    def _tend_webs(self) -> None:
+        for web in self._webs:
+            web.tend(self)
 
     def _listen(self, is_listening: bool) -> None:
         if is_listening == self._is_listening:
@@ -154,11 +164,9 @@ class Gate:
 
     def _sweep(self, now: float) -> None:
         for client in self._clients():
-            quiet_seconds = now - client.seen
-            if quiet_seconds > GONE_SECONDS and (client.is_idle or client.is_arriving):
+            is_quiet = now - client.seen > GONE_SECONDS
+            if is_quiet and (client.is_idle or client.is_arriving):
                 client.close()
-            elif quiet_seconds > IDLE_SECONDS and client.is_idle:
-                client.disconnect()
 
     def _has_more_than_quiet(self) -> bool:
         """Close those who await nothing; whether anybody is left."""

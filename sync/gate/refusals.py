@@ -6,7 +6,6 @@ When a TV comes back is decided by the web process that knows how many it can an
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -14,14 +13,12 @@ from http import HTTPStatus
 import orjson
 
 from sync.exchange import SOME_SECONDS, Reply
-from sync.gate import heads
-from sync.gate.ends import End, Watcher
-from sync.gate.passing import Web
+from sync.gate import http1
+from sync.gate.channel import Channel
+from sync.gate.webs import Web
 
-#: Where web processes write them, for a gate that knows the secret.
-PATH = "/gate/refusals"
-SECRET_HEADER = "gate-secret"
-COUNT_HEADER = "gate-count"
+#: What a gate asks for so many with; no request of a TV begins like it.
+ORDER = b"refusals "
 
 #: How long a stock lasts. A web process with much to do takes a while to write another.
 STOCK_SECONDS = 0.5
@@ -39,10 +36,8 @@ _MOST_DIGITS = 6
 class Stock:
     """Refusals by web processes, asked for when some are needed."""
 
-    def __init__(self, webs: Sequence[Web], secret: str, watcher: Watcher) -> None:
+    def __init__(self, webs: Sequence[Web]) -> None:
         self._webs = webs
-        self._secret = secret
-        self._watcher = watcher
         self._templates: dict[int, bytes] = {}
         self._seconds: list[int] = []
         self._order: _Order | None = None
@@ -63,7 +58,7 @@ class Stock:
         """Order some more, if they may be needed before others could come."""
         if self._order is not None:
             if now - self._asked_at > PATIENCE_SECONDS:
-                self._order.close()
+                self._order.cancel()
                 self._order = None
             return
         if not self._needed or now - self._asked_at < RETRY_SECONDS:
@@ -78,25 +73,15 @@ class Stock:
     def _ask_for(self, count: int, now: float) -> None:
         self._needed, self._asked_at = 0, now
         self._turn = (self._turn + 1) % len(self._webs)
-        try:
-            sock = self._webs[self._turn].connect()
-        except OSError:
-            return
-        self._order = _Order(sock, self._watcher, self._came)
-        lines = [
-            f"GET {PATH} HTTP/1.1",
-            "Host: gate",
-            "Connection: close",
-            f"{SECRET_HEADER}: {self._secret}",
-            f"{COUNT_HEADER}: {count}",
-        ]
-        self._order.send("\r\n".join([*lines, "", ""]).encode())
+        channel = self._webs[self._turn].channel
+        if channel is not None:
+            self._order = _Order(channel, count, self._came)
 
-    def _came(self, body: bytes) -> None:
+    def _came(self, answer: bytes) -> None:
         self._order = None
-        if not body:
+        if not answer:
             return
-        written = orjson.loads(body)
+        written = orjson.loads(answer)
         template = Reply(
             HTTPStatus(written["status"]),
             [(name, value) for name, value in written["headers"]],
@@ -109,35 +94,25 @@ class Stock:
         self._came_at = time.monotonic()
 
 
-class _Order(End):
-    """One request to a web process for some refusals."""
-
-    __slots__ = ("_received", "_take")
+class _Order:
+    """Asks a web process for some refusals."""
 
     def __init__(
-        self, sock: socket.socket, watcher: Watcher, take: Callable[[bytes], None]
+        self, channel: Channel, count: int, take: Callable[[bytes], None]
     ) -> None:
-        super().__init__(sock, watcher)
-        self._received = b""
+        self._channel = channel
         self._take = take
+        self._number = channel.ask(self, ORDER + b"%d" % count)
 
-    def came(self, data: bytes) -> None:
-        self._received += data
-        if heads.answer_bytes_missing(self._received) == 0:
-            self.ended()
+    def heard(self, answer: bytes) -> None:
+        self._take(answer)
 
-    def ended(self) -> None:
-        self.close()
-        head, _, body = self._received.partition(b"\r\n\r\n")
-        self._take(body if head.startswith(b"HTTP/1.1 200 ") else b"")
+    def cancel(self) -> None:
+        self._channel.forget(self._number)
 
 
 def _as_http(template: Reply, digits: int) -> bytes:
     """As it goes out, but for the number of seconds, which has so many digits."""
     length = len(template.body.replace(SOME_SECONDS, b"0" * digits))
-    lines = [
-        f"HTTP/1.1 {template.status.value} {template.status.phrase}",
-        *(f"{name}: {value}" for name, value in template.headers),
-        f"Content-Length: {length}",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode() + template.body
+    head = http1.head(template.status, tuple(template.headers), length)
+    return head + template.body

@@ -1,7 +1,8 @@
 """The door on the event loop for TVs of tests, in the thread and transaction of a test.
 
-Only what would leave that thread is replaced: the connection on which groups are
-written, and the threads behind the door.
+Usual syncs come to it whole, as a gate passes them on; all else as from a server. Only
+what would leave that thread is replaced: the connection on which groups are written,
+and the threads behind the door.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from django.http import HttpResponse
 
 from patterns.services import group_commit, loop_commit
 from sync import answer, event_door, front_door, threads
+from sync.gate import heads, serving
+from sync.gate.http1 import HEAD_END
 from sync.together import SearchTogether
 
 
@@ -84,8 +87,12 @@ def post(
     """Post something, and give what Django's own test client would."""
     protocol = Protocol(data)
     scope = head(path, data, content_type=content_type, headers=headers)
+    whole = as_http(scope, data)
     with _in_this_thread():
-        run(_DOOR(scope, protocol))
+        if heads.sync_bytes_missing(whole) == 0:
+            run(_answer_whole(whole, protocol))
+        else:
+            run(_IN_FRONT(scope, protocol))
     response = HttpResponse(
         protocol.answer, status=protocol.status, headers=dict(protocol.headers)
     )
@@ -103,7 +110,25 @@ async def _application(scope: Any, protocol: Any) -> None:
     protocol.response_bytes(reply.status, reply.headers, reply.body)
 
 
-_DOOR = event_door.in_front_of(_application)
+_DOOR = event_door.Door()
+_IN_FRONT = event_door.in_front_of(_application, _DOOR)
+
+
+def as_http(scope: Scope, body: bytes) -> bytes:
+    """Write a request as a TV sends it."""
+    lines = [f"{scope.method} {scope.path} HTTP/1.1", "host: tv.example"]
+    lines += [f"{name}: {value}" for name, value in scope.headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+async def _answer_whole(request: bytes, protocol: Protocol) -> None:
+    head, _, body = (await serving.answer_to(request, _DOOR)).partition(HEAD_END)
+    line, *lines = head.decode().split("\r\n")
+    headers = [
+        (name, value) for name, _, value in (each.partition(": ") for each in lines)
+    ]
+    assert dict(headers)["Content-Length"] == str(len(body))
+    protocol.response_bytes(int(line.split(" ")[1]), headers, body)
 
 
 def run(answering: Any) -> None:

@@ -71,7 +71,7 @@ def request(tv: Television, body: bytes | None = None, **parts) -> Protocol:
 
 def answer(*asking: tuple[Television, Protocol], **changed: str) -> list[Protocol]:
     """Have them come at once."""
-    door = event_door.in_front_of(behind_the_door)
+    door = event_door.in_front_of(behind_the_door, event_door.Door())
 
     async def come() -> None:
         try:
@@ -214,7 +214,7 @@ def test_a_tv_that_is_written_elsewhere_keeps_no_other_waiting(vega_tv, vega_nei
 
 @pytest.mark.usefixtures("watched")
 def test_a_connection_that_was_cut_costs_no_sync(vega_tv):
-    door = event_door.in_front_of(behind_the_door)
+    door = event_door.in_front_of(behind_the_door, event_door.Door())
     first = request(vega_tv, added=[addition()])
     vega_tv.local_version += 1
     second = request(vega_tv, added=[addition()])

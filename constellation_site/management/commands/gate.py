@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import socket
 from typing import Any
@@ -15,8 +14,7 @@ from constellation_site.up.options import split_address
 from shards import stopping
 from sync import load
 from sync.gate.keeping import Gate
-from sync.gate.passing import Web
-from sync.gate.writing import SECRET_VARIABLE
+from sync.gate.webs import Web
 
 
 class Command(BaseCommand):
@@ -44,20 +42,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, rest_addr: str, web: list[str], **_: Any) -> None:
-        secret = os.environ.get(SECRET_VARIABLE)
-        if not secret:
-            raise CommandError(
-                f"{SECRET_VARIABLE} is not set. Accepted is any text, the same for the "
-                "gate and the web processes behind it."
-            )
         _allow_many_connections()
         with _bound(rest_addr) as listener, stopping.requested() as is_stopped:
-            gate = Gate(
-                listener,
-                [Web(path) for path in web],
-                places=load.LOOP_PLACES,
-                secret=secret,
-            )
+            webs = [Web(path) for path in web]
+            gate = Gate(listener, webs, places=load.LOOP_PLACES)
             garbage.collect_less()
             gate.run(is_stopped.is_set)
 

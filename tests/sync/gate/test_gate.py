@@ -19,10 +19,10 @@ import pytest
 
 from sync.gate import keeping
 from sync.gate.keeping import Gate
-from sync.gate.passing import Web as WebBehind
+from sync.gate.webs import Web as WebBehind
 from tests.running import wait_for
 from tests.sync.gate import web
-from tests.sync.gate.web import SECRET, Web
+from tests.sync.gate.web import Web
 
 PLACES = 2
 SYNC = "/api/v1/sync"
@@ -91,21 +91,26 @@ class Client:
         self._received += data
 
 
-def request(body: bytes = b"delta", *, path: str = SYNC) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: tv\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def request(
+    body: bytes = b"delta",
+    *,
+    path: str = SYNC,
+    media_type: str = "application/protobuf",
+) -> bytes:
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: tv",
+        f"Content-Type: {media_type}",
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 @contextmanager
 def running_gate(webs: list[Web], places: int = PLACES) -> Iterator[Door]:
     listener = socket.create_server(("127.0.0.1", 0))
     is_stopped = threading.Event()
-    gate = Gate(
-        listener,
-        [WebBehind(each.path) for each in webs],
-        places=places,
-        secret=SECRET,
-    )
+    gate = Gate(listener, [WebBehind(each.path) for each in webs], places=places)
     address = listener.getsockname()
     thread = threading.Thread(target=gate.run, args=(is_stopped.is_set,))
     thread.start()
@@ -154,6 +159,21 @@ def full(door: Door) -> Iterator[list[Client]]:
             each.goes_on.set()
 
 
+def have_refusals(door: Door) -> None:
+    """Refusals are in stock, and all places are free."""
+    with full(door):
+        pass
+    with ExitStack() as stack:
+        clients = [stack.enter_context(door.connect()) for _ in range(PLACES)]
+
+        def are_all_let_in() -> bool:
+            for each in clients:
+                each.send(request())
+            return {each.answer()[0] for each in clients} == {200}
+
+        wait_for(are_all_let_in)
+
+
 def is_anybody_sent_away(door: Door) -> bool:
     with door.connect() as client:
         client.socket.settimeout(0.2)
@@ -196,20 +216,16 @@ def test_places_are_free_again_when_those_inside_are_answered(door):
         wait_for(lambda: client.sync()[0] == 200)
 
 
-def test_a_place_is_free_again_when_its_tv_is_gone(door):
+def test_who_leaves_keeps_its_place_until_it_would_be_answered(door):
     with full(door) as inside, door.connect() as client:
-        assert client.sync()[0] == 503
         for each in inside:
             each.socket.close()
-        door.web.asked.clear()
+        time.sleep(0.1)
+        assert client.sync()[0] == 503
 
-        def is_let_in() -> bool:
-            with door.connect() as other:
-                other.send(request(b"later"))
-                time.sleep(0.05)
-            return b"later" in door.web.asked
+        door.web.goes_on.set()
 
-        wait_for(is_let_in)
+        wait_for(lambda: client.sync()[0] == 200)
 
 
 def test_who_is_too_many_is_sent_away_before_its_body_came(door):
@@ -237,8 +253,7 @@ def test_a_body_may_come_after_its_head(door):
 
 
 def test_who_doesn_t_send_a_body_takes_no_place(door):
-    with full(door):
-        pass  # so that there are refusals
+    have_refusals(door)
     with ExitStack() as stack:
         for _ in range(10 * PLACES):
             stack.enter_context(door.connect()).send(request(b"never there")[:-5])
@@ -247,25 +262,23 @@ def test_who_doesn_t_send_a_body_takes_no_place(door):
         assert client.sync() == (200, f"{SYNC} delta".encode())
 
 
-def test_who_is_answered_before_the_body_came_can_go_on(door):
-    """Whatever comes of that body is for nobody, and the next sync is a new one."""
-    door.web.answers_at_once = True
-    body = b"x" * 250_000
-    with door.connect() as client:
-        client.send(request(body)[:-200_000])
-        assert client.answer() == (401, b"")
+def test_who_has_gathered_a_body_for_which_there_is_no_place_is_sent_away(door):
+    whole = request(b"gathered")
+    with ExitStack() as stack:
+        early = stack.enter_context(door.connect())
+        early.send(whole[:-4])
+        time.sleep(0.1)
+        stack.enter_context(full(door))
 
-        door.web.answers_at_once = False
-        client.send(body[:200_000])
+        early.send(whole[-4:])
 
-        assert client.sync(b"next") == (200, f"{SYNC} next".encode())
+        assert early.answer()[0] == 503
 
 
 def test_who_reads_slowly_keeps_no_place(webs):
-    size = 20_000_000
+    size = 5_000_000
     with running_gate(webs[:1]) as door, ExitStack() as stack:
-        with full(door):
-            pass
+        have_refusals(door)
         webs[0].answer_bytes = size
         slow = [stack.enter_context(door.connect()) for _ in range(PLACES)]
         for each in slow:
@@ -276,6 +289,23 @@ def test_who_reads_slowly_keeps_no_place(webs):
 
         wait_for(lambda: client.sync()[0] == 200, seconds=20)
         assert [len(each.answer()[1]) for each in slow] == [size] * len(slow)
+
+
+def test_who_doesn_t_read_is_not_read(door):
+    size = 5_000_000
+    door.web.answer_bytes = size
+    with door.connect() as client:
+        client.send(request(b"first"))
+        wait_for(lambda: door.web.asked)
+        for _ in range(3):
+            time.sleep(0.05)
+            client.send(request(b"later"))
+        time.sleep(0.2)
+        assert door.web.asked == [b"first"]
+
+        heard = [len(client.answer()[1]) for _ in range(4)]
+
+    assert heard == [size] * 4
 
 
 def test_syncs_go_where_least_is_under_way(webs):
@@ -299,19 +329,21 @@ def test_both_web_processes_write_refusals(webs):
         (b"GET /admin/?q=1 HTTP/1.1\r\nHost: console\r\n\r\n", b"/admin/?q=1"),
         (request(b"x" * 300_000), SYNC.encode() + b" " + b"x" * 300_000),
         (request(b"1", path="/api/v1/devices"), b"/api/v1/devices 1"),
+        (request(b"{}", media_type="application/json"), SYNC.encode() + b" {}"),
         (
             b"POST /api/v1/sync HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
             SYNC.encode() + b" abcde",
         ),
     ],
-    ids=["get", "large", "other path", "chunked"],
+    ids=["get", "large", "other path", "json", "chunked"],
 )
 def test_everything_else_is_passed_on_as_it_is(door, sent, heard):
     with door.connect() as client:
         client.send(sent)
 
         assert client.answer() == (200, heard)
+    assert door.web.asked == []
 
 
 def test_everything_else_is_passed_on_when_there_is_no_place(door):
@@ -324,6 +356,18 @@ def test_everything_else_is_passed_on_when_there_is_no_place(door):
 def test_syncs_that_don_t_wait_for_answers_get_them_in_their_order(door):
     with door.connect() as client:
         client.send(b"".join(request(b"%d" % number) for number in range(5)))
+        heard = [client.answer()[1] for _ in range(5)]
+
+    assert heard == [f"{SYNC} {number}".encode() for number in range(5)]
+
+
+def test_who_says_more_before_it_is_answered_is_heard_in_its_order(door):
+    with door.connect() as client:
+        for number in range(5):
+            client.send(request(b"%d" % number))
+            time.sleep(0.02)
+            door.web.goes_on.clear()
+        door.web.goes_on.set()
         heard = [client.answer()[1] for _ in range(5)]
 
     assert heard == [f"{SYNC} {number}".encode() for number in range(5)]
@@ -379,15 +423,21 @@ def test_where_no_web_process_is_nobody_waits(webs):
 
 
 def test_a_web_process_that_breaks_down_ends_its_syncs(webs):
-    with running_gate(webs[:1]) as door:
+    with running_gate(webs[:1]) as door, door.connect() as client:
         webs[0].goes_on.clear()
-        webs[0].breaks_down = True
-        with door.connect() as client:
-            client.send(request())
-            wait_for(lambda: webs[0].asked)
-            webs[0].goes_on.set()
+        client.send(request())
+        wait_for(lambda: webs[0].asked)
 
-            assert client.is_closed()
+        webs[0].break_down()
+
+        assert client.is_closed()
+
+
+def test_where_nobody_listens_for_channels_syncs_are_passed_on_as_they_are(webs):
+    webs[0].end_channels()
+    with running_gate(webs[:1]) as door, door.connect() as client:
+        assert client.sync() == (200, f"{SYNC} delta".encode())
+        assert webs[0].asked_otherwise == [b"delta"]
 
 
 def test_nobody_gets_the_answer_of_another(webs):
@@ -442,16 +492,6 @@ def test_who_says_nothing_is_forgotten(monkeypatch, webs):
     monkeypatch.setattr(keeping, "SWEEP_SECONDS", 0.05)
     with running_gate(webs) as door, door.connect() as client:
         assert client.is_closed()
-
-
-def test_a_quiet_connection_to_a_web_process_is_given_back(monkeypatch, webs):
-    monkeypatch.setattr(keeping, "IDLE_SECONDS", 0.05)
-    monkeypatch.setattr(keeping, "SWEEP_SECONDS", 0.05)
-    with running_gate(webs) as door, door.connect() as client:
-        client.sync()
-        time.sleep(0.5)
-
-        assert client.sync(b"later") == (200, f"{SYNC} later".encode())
 
 
 def test_connections_wait_when_there_is_room_for_no_more(monkeypatch, door):

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Any
 
 import orjson
-import pytest
 from prometheus_client import REGISTRY
 
 from sync import exchange
 from sync.gate import refusals, writing
-from sync.gate.passing import Web
-from sync.gate.refusals import Stock
-from tests.sync.loop_client import Headers, Protocol, Scope
-
-SECRET = "of this test"
+from sync.gate.refusals import ORDER, Stock
+from sync.gate.webs import Web
 
 
-async def behind(_: Any, protocol: Any) -> None:
-    protocol.response_bytes(404, [], b"")
-
-
-def ask(path: str = refusals.PATH, secret: str = SECRET, count: int = 5) -> Protocol:
-    application: Any = writing.in_front_of(behind, SECRET)
-    headers = {refusals.SECRET_HEADER: secret, refusals.COUNT_HEADER: str(count)}
-    protocol = Protocol(b"")
-    asyncio.run(application(Scope(path, Headers(headers), "GET"), protocol))
-    return protocol
+def written(count: int) -> bytes:
+    return writing.refusals(ORDER + str(count).encode())
 
 
 def sent_away() -> float:
@@ -37,8 +23,7 @@ def sent_away() -> float:
 
 
 def stock_of(answer: bytes) -> Stock:
-    nowhere: Any = None
-    stock = Stock([Web("/nowhere")], SECRET, watcher=nowhere)
+    stock = Stock([Web("/nowhere")])
     stock._came(answer)
     return stock
 
@@ -51,31 +36,25 @@ def taken(stock: Stock) -> tuple[bytes, bytes]:
     return head, body
 
 
-def test_as_many_are_written_as_are_asked_for_and_counted():
+def test_as_many_are_written_as_are_ordered_and_counted():
     before = sent_away()
 
-    written = orjson.loads(ask(count=300).answer)
+    seconds = orjson.loads(written(300))["retry_after_seconds"]
 
-    assert len(written["retry_after_seconds"]) == 300
-    assert all(10 <= each <= 7200 for each in written["retry_after_seconds"])
-    assert len(set(written["retry_after_seconds"])) > 30
+    assert len(seconds) == 300
+    assert all(10 <= each <= 7200 for each in seconds)
+    assert len(set(seconds)) > 30
     assert sent_away() - before == 300
 
 
-@pytest.mark.parametrize("other", [{"path": "/gate"}, {"secret": "guessed"}])
-def test_who_is_no_gate_is_passed_on(other):
-    before = sent_away()
+def test_no_order_is_too_large():
+    seconds = orjson.loads(written(10**9))["retry_after_seconds"]
 
-    assert ask(**other).status == 404
-    assert sent_away() == before
-
-
-def test_a_web_process_without_a_gate_writes_none():
-    assert writing.in_front_of(behind, None) is behind
+    assert len(seconds) == refusals.MOST_STOCK
 
 
 def test_the_gate_says_what_the_door_says():
-    stock = stock_of(ask(count=1).answer)
+    stock = stock_of(written(1))
 
     head, body = taken(stock)
 
@@ -92,7 +71,7 @@ def test_the_gate_says_what_the_door_says():
 
 
 def test_each_is_told_its_own_time_once():
-    answer = ask(count=40).answer
+    answer = written(40)
     stock = stock_of(answer)
 
     told = [orjson.loads(taken(stock)[1]) for _ in range(40)]
@@ -103,7 +82,7 @@ def test_each_is_told_its_own_time_once():
 
 
 def test_what_was_written_for_another_overload_is_thrown_away():
-    stock = stock_of(ask(count=5).answer)
+    stock = stock_of(written(5))
 
     stock.take()
     stock.tend(time.monotonic() + refusals.KEPT_SECONDS + 1)

@@ -1,96 +1,141 @@
-"""A web process as the gate sees it: HTTP/1.1 on a socket with a path."""
+"""A web process as the gate sees it: HTTP/1.1 on a socket with a path, and channels."""
 
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import ThreadingMixIn, UnixStreamServer
+from socketserver import BaseRequestHandler, ThreadingMixIn, UnixStreamServer
 
 from sync.exchange import SOME_SECONDS
-from sync.gate import refusals
+from sync.gate.channel import channel_path
+from sync.gate.frames import Frames, frame
+from sync.gate.http1 import HEAD_END
+from sync.gate.refusals import ORDER
 
-SECRET = "of this test"
 
-
-class Web(ThreadingMixIn, UnixStreamServer):
-    """Echoes bodies, each with the path and method it came with; may be held up."""
-
+class _Server(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), _Handler)
-        self.path = str(path)
-        self.goes_on = threading.Event()
-        self.goes_on.set()
-        #: Ends connections instead of answering.
-        self.breaks_down = False
-        #: Answers before a body is read, and goes on without it.
-        self.answers_at_once = False
-        #: So many instead of an echo.
-        self.answer_bytes = 0
-        self.asked: list[bytes] = []
-        #: How many refusals each order was for.
-        self.orders: list[int] = []
-        self.retry_after_seconds = iter(range(10, 1_000_000))
+    web: Web
 
     def end(self) -> None:
-        """Listen no more; nothing of it is left, but what is answered already."""
         self.shutdown()
         self.server_close()
-        Path(self.path).unlink()
+        with suppress(FileNotFoundError):
+            Path(str(self.server_address)).unlink()
 
     def handle_error(self, *_: object) -> None:
         """Clients may go away whenever they want."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Web
+class Web:
+    """Echoes bodies, each with the path and method it came with; may be held up."""
 
-    def do_POST(self) -> None:
-        if self.server.answers_at_once:
-            self.close_connection = True
-            self._answer(401, b"")
-            return
-        body = self._body()
-        self.server.asked.append(body)
-        self.server.goes_on.wait(30)
-        if self.server.breaks_down:
-            self.close_connection = True
-            return
-        echo = f"{self.path} ".encode() + body
-        self._answer(200, b"x" * self.server.answer_bytes or echo)
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        #: So many instead of an echo.
+        self.answer_bytes = 0
+        #: What it was asked on channels, and otherwise.
+        self.asked: list[bytes] = []
+        self.asked_otherwise: list[bytes] = []
+        #: How many refusals each order was for.
+        self.orders: list[int] = []
+        self.channels: list[socket.socket] = []
+        self._retry_after_seconds = iter(range(10, 1_000_000))
+        self._servers = [
+            _Server(self.path, _Handler),
+            _Server(channel_path(self.path), _Channel),
+        ]
+        for server in self._servers:
+            server.web = self
+            threading.Thread(target=server.serve_forever, args=(0.01,)).start()
 
-    def do_GET(self) -> None:
-        if self.path == refusals.PATH:
-            self._write_refusals()
-        elif self.path.startswith("/long/"):
-            self._answer(200, b"x" * int(self.path.removeprefix("/long/")))
-        else:
-            self._answer(200, self.path.encode())
+    def end(self) -> None:
+        """Listen no more; nothing of it is left, but what is answered already."""
+        self.goes_on.set()
+        for server in self._servers:
+            server.end()
+        self.break_down()
 
-    def _write_refusals(self) -> None:
-        if self.headers[refusals.SECRET_HEADER] != SECRET:
-            self._answer(404, b"")
-            return
-        count = int(self.headers[refusals.COUNT_HEADER])
-        self.server.orders.append(count)
+    def end_channels(self) -> None:
+        """Answer HTTP only."""
+        self._servers[1].end()
+        self.break_down()
+
+    def break_down(self) -> None:
+        """End channels, whatever is under way."""
+        for channel in self.channels:
+            with suppress(OSError):
+                channel.shutdown(socket.SHUT_RDWR)
+
+    def echo(self, path: str, body: bytes, asked: list[bytes]) -> bytes:
+        count = self.answer_bytes
+        asked.append(body)
+        self.goes_on.wait(30)
+        return b"x" * count or f"{path} ".encode() + body
+
+    def refusals(self, count: int) -> bytes:
+        self.orders.append(count)
         some = SOME_SECONDS.decode()
         written = {
             "status": 503,
             "headers": [["Retry-After", some], ["Content-Type", "application/json"]],
             "body": f'{{"retry_after_seconds":{some}}}',
             "retry_after_seconds": [
-                next(self.server.retry_after_seconds) for _ in range(count)
+                next(self._retry_after_seconds) for _ in range(count)
             ],
         }
-        self._answer(200, json.dumps(written).encode())
+        return json.dumps(written).encode()
+
+
+class _Channel(BaseRequestHandler):
+    server: _Server
+
+    def handle(self) -> None:
+        self.server.web.channels.append(self.request)
+        self._lock = threading.Lock()
+        frames = Frames()
+        while data := self.request.recv(1 << 16):
+            for number, request in frames.of(data):
+                threading.Thread(target=self._answer, args=(number, request)).start()
+
+    def _answer(self, number: int, request: bytes) -> None:
+        answer = self._answer_to(request)
+        with self._lock, suppress(OSError):
+            self.request.sendall(frame(number, answer))
+
+    def _answer_to(self, request: bytes) -> bytes:
+        web = self.server.web
+        if request.startswith(ORDER):
+            return web.refusals(int(request.removeprefix(ORDER)))
+        head, body = request.split(HEAD_END, 1)
+        answer = web.echo(head.split(b" ")[1].decode(), body, web.asked)
+        lines = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer)
+        return lines + answer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_POST(self) -> None:
+        web = self.server.web
+        self._answer(web.echo(self.path, self._body(), web.asked_otherwise))
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/long/"):
+            self._answer(b"x" * int(self.path.removeprefix("/long/")))
+        else:
+            self._answer(self.path.encode())
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -102,8 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -118,12 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def running(path: Path) -> Iterator[Web]:
     web = Web(path)
-    thread = threading.Thread(target=web.serve_forever, args=(0.01,))
-    thread.start()
     try:
         yield web
     finally:
-        web.goes_on.set()
-        web.shutdown()
-        web.server_close()
-        thread.join()
+        web.end()
