@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -14,9 +19,11 @@ import orjson
 import pytest
 
 from sync.exchange import Reply
+from sync.gate.channel import CHANNEL_VARIABLE, channel_path
 from sync.gate.frames import Frames, frame
 from sync.gate.refusals import ORDER
 from sync.gate.serving import ChannelServer
+from tests.running import wait_for
 
 
 class Door:
@@ -199,3 +206,43 @@ def test_the_file_of_one_that_was_killed_is_in_nobody_s_way(path):
         assert body_of(answer) == b"AGAIN"
 
     asyncio.run(come())
+
+
+def test_granian_that_is_told_to_end_answers_what_came(tmp_path):
+    path = tmp_path / "0.sock"
+    channel = channel_path(str(path))
+    granian = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "granian", "--interface", "rsgi"),
+            *("--uds", str(path), "--no-ws", "--log-level", "error"),
+            "tests.sync.gate.slow_site:site",
+        ],
+        env=os.environ
+        | {
+            CHANNEL_VARIABLE: channel,
+            "CONSTELLATION_HOME": str(tmp_path),
+            "DJANGO_SETTINGS_MODULE": "constellation_site.settings",
+        },
+    )
+    try:
+        with socket.socket(socket.AF_UNIX) as gate:
+            wait_for(lambda: is_connected(gate, channel))
+            gate.settimeout(20)
+            gate.sendall(b"".join(frame(n, sync(b"%d" % n)) for n in range(50)))
+            time.sleep(0.3)
+
+            granian.terminate()
+
+            frames = Frames()
+            heard: list[tuple[int, bytes]] = []
+            while data := gate.recv(1 << 16):
+                heard += frames.of(data)
+        assert sorted(number for number, _ in heard) == list(range(50))
+        assert granian.wait(20) == 0
+    finally:
+        granian.kill()
+        granian.wait()
+
+
+def is_connected(sock: socket.socket, path: str) -> bool:
+    return sock.connect_ex(path) in (0, errno.EISCONN)
