@@ -7,6 +7,7 @@ and sends for each sync. Here syncs come and go by the dozen.
 from __future__ import annotations
 
 import socket
+import time
 from typing import Protocol
 
 from sync.gate.ends import End, Watcher
@@ -26,7 +27,7 @@ class Asker(Protocol):
 class Channel(End):
     """Asks one web process, many things at a time."""
 
-    __slots__ = ("_askers", "_frames", "_next", "_outgoing")
+    __slots__ = ("_askers", "_frames", "_heard_at", "_next", "_outgoing")
 
     def __init__(self, sock: socket.socket, watcher: Watcher) -> None:
         super().__init__(sock, watcher)
@@ -36,14 +37,21 @@ class Channel(End):
         self._askers: dict[int, Asker | None] = {}
         self._next = 0
         self._outgoing: list[bytes] = []
+        self._heard_at = time.monotonic()
 
     @property
     def under_way(self) -> int:
         """How much it was asked and hasn't answered."""
         return len(self._askers)
 
+    def silent_seconds(self, now: float) -> float:
+        """How long it has been asked something, and answered nothing."""
+        return now - self._heard_at if self._askers else 0.0
+
     def ask(self, asker: Asker, request: bytes) -> int:
         """Pass a request on with the next ``flush``; its number is for ``forget``."""
+        if not self._askers:
+            self._heard_at = time.monotonic()
         number = self._next
         self._next += 1
         self._askers[number] = asker
@@ -60,6 +68,7 @@ class Channel(End):
             self.send(b"".join(outgoing))
 
     def came(self, data: bytes) -> None:
+        self._heard_at = time.monotonic()
         for number, answer in self._frames.of(data):
             asker = self._askers.pop(number)
             if asker is not None:

@@ -10,6 +10,9 @@ import re
 from sync.event_door import LARGEST_BODY_BYTES
 from sync.gate.http1 import HEAD_END
 
+#: A web process' loop reads it.
+LARGEST_HEAD_BYTES = 4096
+
 _SYNC = b"POST /api/v1/sync HTTP/1.1\r\n"
 #: Each header that tells where a message ends, what it is, or what becomes of the
 #: connection: the length, "p" or "k", where it is as TVs have it.
@@ -27,24 +30,35 @@ def sync_bytes_missing(data: bytes) -> int | None:
 
     None if this is no head of one, or more than one.
     """
-    end = data.find(HEAD_END)
+    end = data.find(HEAD_END, 0, LARGEST_HEAD_BYTES)
     if end < 0 or not data.startswith(_SYNC):
         return None
-    # Some take a bare line feed for the end of a line, and read other headers.
-    if data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end):
+    head = data[: end + 2]
+    if _has_odd_lines(head):
         return None
-    length = _body_bytes(data, end + 2)
+    length = _body_bytes(head)
     if length is None or length > LARGEST_BODY_BYTES:
         return None
     missing = end + len(HEAD_END) + length - len(data)
     return missing if missing >= 0 else None
 
 
-def _body_bytes(data: bytes, end: int) -> int | None:
+def _has_odd_lines(head: bytes) -> bool:
+    """Whether somebody may see other headers: folded, or behind a bare CR or LF."""
+    count = head.count(b"\r\n")
+    return (
+        head.count(b"\n") != count
+        or head.count(b"\r") != count
+        or b"\n " in head
+        or b"\n\t" in head
+    )
+
+
+def _body_bytes(head: bytes) -> int | None:
     """Read the length of a body in protobuf; None if that isn't all that is told."""
     length = None
     is_protobuf = False
-    for digits, protobuf, keep_alive in _TELLING.findall(data, 0, end):
+    for digits, protobuf, keep_alive in _TELLING.findall(head):
         if digits and length is None:
             length = int(digits)
         elif protobuf and not is_protobuf:

@@ -20,8 +20,11 @@ _ACCEPTED_AT_ONCE = 64
 _TICK_SECONDS = 0.1
 SWEEP_SECONDS = 1.0
 
-#: Who says nothing, and awaits nothing, is disconnected.
+#: Who says nothing and awaits nothing, or doesn't read, is disconnected.
 GONE_SECONDS = 75.0
+
+#: A web process that has so long answered nothing hangs: TVs try elsewhere.
+SILENT_SECONDS = 60.0
 
 #: For what is under way when the gate is told to stop.
 GRACE_SECONDS = 15.0
@@ -68,7 +71,7 @@ class Gate:
             self._epoll.close()
 
     def _run(self, is_stopped: Callable[[], bool]) -> None:
-        self._tend_webs()
+        self._tend_webs(time.monotonic())
         self._listener.setblocking(False)
         self._listener.listen(_LISTEN_BACKLOG)
         self._listen(True)
@@ -77,6 +80,7 @@ class Gate:
         self._is_closing = True
         self._listen(False)
         self._listener.close()
+        self._turn()  # what came already is read
         deadline = time.monotonic() + GRACE_SECONDS
         while self._has_more_than_quiet() and time.monotonic() < deadline:
             self._turn()
@@ -99,14 +103,8 @@ class Gate:
         return channel
 
     def channel(self) -> Channel | None:
-        least: Channel | None = None
-        for web in self._webs:
-            channel = web.channel
-            if channel is not None and (
-                least is None or channel.under_way < least.under_way
-            ):
-                least = channel
-        return least
+        channels = [web.channel for web in self._webs if web.channel is not None]
+        return min(channels, key=attrgetter("is_behind", "under_way"), default=None)
 
     def refusal(self) -> bytes | None:
         return self._stock.take()
@@ -127,14 +125,17 @@ class Gate:
         if now - self._swept_at > SWEEP_SECONDS:
             self._swept_at = now
             self._sweep(now)
-            self._tend_webs()
+            self._tend_webs(now)
             self._listen(not self._is_closing)
         for web in self._webs:
             if web.channel is not None:
                 web.channel.flush()
 
-    def _tend_webs(self) -> None:
+    def _tend_webs(self, now: float) -> None:
         for web in self._webs:
+            channel = web.channel
+            if channel is not None and channel.silent_seconds(now) > SILENT_SECONDS:
+                channel.ended()
             web.tend(self)
 
     def _listen(self, is_listening: bool) -> None:
@@ -165,7 +166,7 @@ class Gate:
     def _sweep(self, now: float) -> None:
         for client in self._clients():
             is_quiet = now - client.seen > GONE_SECONDS
-            if is_quiet and (client.is_idle or client.is_arriving):
+            if is_quiet and (client.is_idle or client.is_arriving or client.is_behind):
                 client.close()
 
     def _has_more_than_quiet(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from typing import Protocol
@@ -66,6 +67,11 @@ class Client(End):
         """The rest of a sync is still to come. It takes no place until it is there."""
         return bool(self._missing)
 
+    def happened(self, events: int) -> None:
+        if events & select.EPOLLOUT:  # it reads
+            self.seen = time.monotonic()
+        super().happened(events)
+
     def came(self, data: bytes) -> None:
         self.seen = time.monotonic()
         if self.is_plain:
@@ -119,6 +125,7 @@ class Client(End):
         """The web process has closed its side."""
         self._peer = None
         self._is_last = True
+        self.pause()
         if not self.is_behind:
             self.close()
 
@@ -174,11 +181,15 @@ class Client(End):
         return True
 
     def _ask(self, channel: Channel | None, whole: bytes) -> None:
-        # Where there is no refusal either, a web process sends it away itself.
-        channel = channel or self._keeper.channel()
         if channel is None:
-            self._be_plain(whole)
-            return
+            # Without a refusal either: a web process sends it away itself.
+            channel = self._keeper.channel()
+            if channel is None:
+                self._be_plain(whole)
+                return
+            if channel.is_behind:  # it doesn't read
+                self.close()
+                return
         self.awaits_answer = True
         self._asked = channel, channel.ask(self, whole)
 
@@ -187,6 +198,8 @@ class Client(End):
         self._pass_on(data)
 
     def _pass_on(self, data: bytes) -> None:
+        if self._is_last:
+            return
         if self._peer is None:
             self._peer = self._connected()
         if self._peer is None:

@@ -74,7 +74,7 @@ class Stock:
         self._needed, self._asked_at = 0, now
         self._turn = (self._turn + 1) % len(self._webs)
         channel = self._webs[self._turn].channel
-        if channel is not None:
+        if channel is not None and not channel.is_behind:
             self._order = _Order(channel, count, self._came)
 
     def _came(self, answer: bytes) -> None:

@@ -440,6 +440,49 @@ def test_where_nobody_listens_for_channels_syncs_are_passed_on_as_they_are(webs)
         assert webs[0].asked_otherwise == [b"delta"]
 
 
+def test_what_comes_after_a_web_process_has_closed_is_no_new_request(door):
+    """Else the rest of a body would be read as one, by whoever gets it next."""
+    size = 5_000_000
+    hidden = request(b"hidden", path="/hidden")
+    whole = request(b"x" * 100_000 + hidden, path=f"/early/{size}")
+    with door.connect() as client:
+        client.send(whole[: -len(hidden)])
+        time.sleep(0.3)
+        client.send(hidden)
+        time.sleep(0.1)
+
+        assert client.answer() == (200, b"x" * size)
+        assert client.is_closed()
+    assert door.web.asked_otherwise == []
+
+
+def test_a_web_process_that_hangs_is_given_up(monkeypatch, door):
+    monkeypatch.setattr(keeping, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(keeping, "SWEEP_SECONDS", 0.05)
+    door.web.goes_on.clear()
+    with door.connect() as client:
+        client.send(request())
+
+        assert client.is_closed()
+    door.web.goes_on.set()
+
+    with door.connect() as client:
+        assert client.sync()[0] == 200
+
+
+def test_who_is_too_many_for_a_web_process_that_doesn_t_read_is_disconnected(door):
+    door.web.reads.clear()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(door.connect()) for _ in range(200)]
+        for each in clients:
+            each.send(request(b"x" * 8_000))
+        assert clients[-1].is_closed()
+
+        door.web.reads.set()
+
+        assert [each.answer()[0] for each in clients[:PLACES]] == [200] * PLACES
+
+
 def test_nobody_gets_the_answer_of_another(webs):
     """Whatever the order and however requests are cut, there is a place or not."""
 
@@ -492,6 +535,19 @@ def test_who_says_nothing_is_forgotten(monkeypatch, webs):
     monkeypatch.setattr(keeping, "SWEEP_SECONDS", 0.05)
     with running_gate(webs) as door, door.connect() as client:
         assert client.is_closed()
+
+
+def test_who_doesn_t_read_is_forgotten(monkeypatch, door):
+    monkeypatch.setattr(keeping, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(keeping, "SWEEP_SECONDS", 0.05)
+    door.web.answer_bytes = 20_000_000
+    with door.connect() as client:
+        client.send(request())
+        wait_for(lambda: door.web.asked)
+        time.sleep(1)
+
+        with pytest.raises(ConnectionError):
+            client.answer()
 
 
 def test_connections_wait_when_there_is_room_for_no_more(monkeypatch, door):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sync.event_door import LARGEST_BODY_BYTES
-from sync.gate.heads import sync_bytes_missing
+from sync.gate.heads import LARGEST_HEAD_BYTES, sync_bytes_missing
 
 SYNC = b"POST /api/v1/sync HTTP/1.1\r\nHost: a\r\n"
 USUAL = SYNC + b"Content-Type: application/protobuf\r\n"
@@ -47,6 +47,10 @@ def test_a_usual_sync_ends_where_its_length_says(data, missing):
         USUAL + b"Content-Length: 5\r\nConnection: keep-alive, upgrade\r\n\r\n",
         USUAL + b"Content-Length: 5\r\nUpgrade: h2c\r\n\r\n",
         USUAL + b"Content-Length: 5\r\nA: b\nTransfer-Encoding: chunked\r\n\r\n",
+        USUAL + b"Content-Length: 5\r\nA: b\rTransfer-Encoding: chunked\r\n\r\n",
+        USUAL + b"Content-Length: 5\r\n 7\r\n\r\n",
+        USUAL + b"A: b\r\n\tc\r\nContent-Length: 5\r\n\r\n",
+        USUAL + b"Content-Length: 5\r\nA: " + b"b" * LARGEST_HEAD_BYTES + b"\r\n\r\n",
         USUAL + b"Content-Type: application/json\r\nContent-Length: 5\r\n\r\n",
         SYNC + b"Content-Length: 5\r\n\r\n",  # no type
         SYNC + b"Content-Length: 5\r\nContent-Type: application/json\r\n\r\n",

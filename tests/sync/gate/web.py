@@ -50,6 +50,8 @@ class Web:
         #: How many refusals each order was for.
         self.orders: list[int] = []
         self.channels: list[socket.socket] = []
+        self.reads = threading.Event()
+        self.reads.set()
         self._retry_after_seconds = iter(range(10, 1_000_000))
         self._servers = [
             _Server(self.path, _Handler),
@@ -62,6 +64,7 @@ class Web:
     def end(self) -> None:
         """Listen no more; nothing of it is left, but what is answered already."""
         self.goes_on.set()
+        self.reads.set()
         for server in self._servers:
             server.end()
         self.break_down()
@@ -104,7 +107,7 @@ class _Channel(BaseRequestHandler):
         self.server.web.channels.append(self.request)
         self._lock = threading.Lock()
         frames = Frames()
-        while data := self.request.recv(1 << 16):
+        while self.server.web.reads.wait(30) and (data := self.request.recv(1 << 16)):
             for number, request in frames.of(data):
                 threading.Thread(target=self._answer, args=(number, request)).start()
 
@@ -128,6 +131,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
+        if self.path.startswith("/early/"):
+            self.close_connection = True
+            self._answer(b"x" * int(self.path.removeprefix("/early/")))
+            return
         web = self.server.web
         self._answer(web.echo(self.path, self._body(), web.asked_otherwise))
 
