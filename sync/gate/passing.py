@@ -125,7 +125,7 @@ class Client(End):
         """The web process has closed its side."""
         self._peer = None
         self._is_last = True
-        self.pause()
+        self.go_on()
         if not self.is_behind:
             self.close()
 
@@ -199,7 +199,7 @@ class Client(End):
 
     def _pass_on(self, data: bytes) -> None:
         if self._is_last:
-            return
+            return  # read all the same: who is closed before that loses its answer
         if self._peer is None:
             self._peer = self._connected()
         if self._peer is None:

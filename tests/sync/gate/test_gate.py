@@ -40,8 +40,17 @@ class Door:
     def web(self) -> Web:
         return self.webs[0]
 
-    def connect(self) -> Client:
-        return Client(socket.create_connection(self.address, timeout=20))
+    def connect(self, receive_bytes: int = 0) -> Client:
+        sock = socket.socket()
+        sock.settimeout(20)
+        if receive_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        try:
+            sock.connect(self.address)
+        except OSError:
+            sock.close()
+            raise
+        return Client(sock)
 
 
 class Client:
@@ -107,8 +116,12 @@ def request(
 
 
 @contextmanager
-def running_gate(webs: list[Web], places: int = PLACES) -> Iterator[Door]:
+def running_gate(
+    webs: list[Web], places: int = PLACES, *, send_bytes: int = 0
+) -> Iterator[Door]:
     listener = socket.create_server(("127.0.0.1", 0))
+    if send_bytes:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
     is_stopped = threading.Event()
     gate = Gate(listener, [WebBehind(each.path) for each in webs], places=places)
     address = listener.getsockname()
@@ -440,20 +453,25 @@ def test_where_nobody_listens_for_channels_syncs_are_passed_on_as_they_are(webs)
         assert webs[0].asked_otherwise == [b"delta"]
 
 
-def test_what_comes_after_a_web_process_has_closed_is_no_new_request(door):
+def test_what_comes_after_a_web_process_has_closed_is_no_new_request(webs):
     """Else the rest of a body would be read as one, by whoever gets it next."""
-    size = 5_000_000
+    # More than the client's side holds, and no more than both sides do.
+    size = 150_000
     hidden = request(b"hidden", path="/hidden")
-    whole = request(b"x" * 100_000 + hidden, path=f"/early/{size}")
-    with door.connect() as client:
+    whole = request(b"x" * 1_000 + hidden, path=f"/early/{size}")
+    with (
+        running_gate(webs[:1], send_bytes=1 << 15) as door,
+        door.connect(receive_bytes=1 << 15) as client,
+    ):
         client.send(whole[: -len(hidden)])
-        time.sleep(0.3)
+        wait_for(lambda: webs[0].has_closed, seconds=5)
+        time.sleep(0.2)
         client.send(hidden)
-        time.sleep(0.1)
+        time.sleep(0.2)
 
         assert client.answer() == (200, b"x" * size)
         assert client.is_closed()
-    assert door.web.asked_otherwise == []
+    assert webs[0].asked_otherwise == []
 
 
 def test_a_web_process_that_hangs_is_given_up(monkeypatch, door):

@@ -50,6 +50,9 @@ class Web:
         #: How many refusals each order was for.
         self.orders: list[int] = []
         self.channels: list[socket.socket] = []
+        #: Has answered before a body was read, and closed.
+        self.has_closed = False
+        #: Its channels.
         self.reads = threading.Event()
         self.reads.set()
         self._retry_after_seconds = iter(range(10, 1_000_000))
@@ -134,6 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/early/"):
             self.close_connection = True
             self._answer(b"x" * int(self.path.removeprefix("/early/")))
+            self.server.web.has_closed = True
             return
         web = self.server.web
         self._answer(web.echo(self.path, self._body(), web.asked_otherwise))
